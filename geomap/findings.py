@@ -1,0 +1,77 @@
+"""Findings: what a check says of a plot, a member or a file; every stage makes some."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal
+
+import numpy as np
+import pandas as pd
+
+Severity = Literal["block", "warn", "note"]
+Action = Literal["kept", "repaired", "split", "left_out"]
+
+COLUMNS: Final = ["plot_id", "code", "severity", "message", "effect_ha", "effect_kg", "action"]
+
+CODES: Final[Mapping[str, tuple[Severity, str]]] = {
+    "out_of_range": ("block", "Coordinates outside ±180 / ±90 degrees, or not a number"),
+    "empty": ("block", "No geometry and no declared area"),
+    "invalid": ("block", "The outline crosses itself or does not close"),
+    "repaired": ("note", "The outline was repaired; its area changed by less than 1 %"),
+    "repeated_id": ("warn", "Several rows carry the same plot id"),
+    "overlap": ("warn", "Ground that another plot claims too is shared between them"),
+    "outside_raster": ("warn", "The land-cover raster does not cover the plot"),
+    "nodata": ("warn", "The land-cover raster has no data on the plot"),
+    "unknown_class": ("warn", "The raster holds class codes that the product's legend does not know"),
+    "too_small_to_judge": ("note", "The plot is too small to judge at this raster's cell size"),
+    "unreadable_value": ("warn", "A value could not be read and counts as missing"),
+    "member_without_plot": ("note", "The member has no usable plot; the declared area or a mean stands in"),
+    "plot_without_member": ("note", "No member in the members file owns this plot"),
+    "other_crop": ("note", "The plot is declared for another crop"),
+    "declared_only": ("note", "Only a declared area is known; it is unverified"),
+}
+"""Stable codes: severity and title. A message says the case; the code never changes its meaning."""
+
+
+def make_findings(
+    code: str,
+    plot_ids: Iterable[str],
+    messages: str | Iterable[str],
+    *,
+    effect_ha: float | Iterable[float] = np.nan,
+    action: Action = "kept",
+    severity: Severity | None = None,
+) -> pd.DataFrame:
+    """Findings of one code, one row per plot id.
+
+    `effect_ha` is as treated minus as declared, in hectares; NaN where it has none. `effect_kg` is filled once a crop is known.
+
+    Examples
+    --------
+    >>> make_findings("empty", ["P1"], "no outline", action="left_out")[["plot_id", "severity", "action"]].iloc[0].tolist()
+    ['P1', 'block', 'left_out']
+    """
+    ids = [str(plot_id) for plot_id in plot_ids]
+    texts = [messages] * len(ids) if isinstance(messages, str) else list(messages)
+    effects = np.broadcast_to(np.asarray(effect_ha, dtype=float), len(ids)) if np.isscalar(effect_ha) else np.asarray(list(effect_ha), dtype=float)  # type: ignore[arg-type]
+    return pd.DataFrame(
+        {
+            "plot_id": pd.Series(ids, dtype="str"),
+            "code": pd.Series([code] * len(ids), dtype="str"),
+            "severity": pd.Series([severity or CODES[code][0]] * len(ids), dtype="str"),
+            "message": pd.Series(texts, dtype="str"),
+            "effect_ha": effects.astype(float),
+            "effect_kg": np.full(len(ids), np.nan),
+            "action": pd.Series([action] * len(ids), dtype="str"),
+        },
+        columns=COLUMNS,
+    )
+
+
+def join_findings(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """All findings in one table, blocking ones first, then by plot, code and message: no order of input shows."""
+    filled = [part for part in parts if len(part)]
+    if not filled:
+        return make_findings("empty", [], [])
+    table = pd.concat(filled, ignore_index=True)
+    rank = table["severity"].map({"block": 0, "warn": 1, "note": 2})
+    order = table.assign(_rank=rank).sort_values(["_rank", "plot_id", "code", "message"], kind="stable").index
+    return table.loc[order].reset_index(drop=True)
