@@ -42,23 +42,24 @@ def make_findings(
 ) -> pd.DataFrame:
     """Findings of one code, one row per plot id.
 
-    `effect_ha` is as treated minus as declared, in hectares; NaN where it has none. `effect_kg` is filled once a crop is known.
+    `effect_ha` is as treated minus as declared, in hectares; NaN where it has none. `effect_kg` is filled once a crop
+    is known.
 
     Examples
     --------
-    >>> make_findings("empty", ["P1"], "no outline", action="left_out")[["plot_id", "severity", "action"]].iloc[0].tolist()
-    ['P1', 'block', 'left_out']
+    >>> make_findings("empty", ["P1"], "no outline", action="left_out").loc[0, ["plot_id", "severity"]].tolist()
+    ['P1', 'block']
     """
     ids = [str(plot_id) for plot_id in plot_ids]
     texts = [messages] * len(ids) if isinstance(messages, str) else list(messages)
-    effects = np.broadcast_to(np.asarray(effect_ha, dtype=float), len(ids)) if np.isscalar(effect_ha) else np.asarray(list(effect_ha), dtype=float)  # type: ignore[arg-type]
+    effects = [effect_ha] * len(ids) if isinstance(effect_ha, int | float) else list(effect_ha)
     return pd.DataFrame(
         {
             "plot_id": pd.Series(ids, dtype="str"),
             "code": pd.Series([code] * len(ids), dtype="str"),
             "severity": pd.Series([severity or CODES[code][0]] * len(ids), dtype="str"),
             "message": pd.Series(texts, dtype="str"),
-            "effect_ha": effects.astype(float),
+            "effect_ha": np.array(effects, dtype=float),
             "effect_kg": np.full(len(ids), np.nan),
             "action": pd.Series([action] * len(ids), dtype="str"),
         },
