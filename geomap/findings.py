@@ -27,6 +27,9 @@ CODES: Final[Mapping[str, tuple[Severity, str]]] = {
     "plot_without_member": ("note", "No member in the members file owns this plot"),
     "other_crop": ("note", "The plot is declared for another crop"),
     "declared_only": ("note", "Only a declared area is known; it is unverified"),
+    "too_large": ("block", "The plot is too large to be one plot"),
+    "too_many_vertices": ("block", "The outline has too many corners"),
+    "no_area": ("block", "The outline encloses no area"),
 }
 """Stable codes: severity and title. A message says the case; the code never changes its meaning."""
 

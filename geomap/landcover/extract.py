@@ -85,8 +85,8 @@ def class_areas(
 
     Parameters
     ----------
-    plots : index plot_id (unique), EPSG:4326, valid Polygons and MultiPolygons; points and missing outlines get no rows.
-        `area_ha` is used where the column is there.
+    plots : index plot_id (unique), EPSG:4326, valid Polygons and MultiPolygons; points and missing outlines get no
+        rows. `area_ha` is used where the column is there.
     rasters : GeoTIFF files of the product that do not overlap.
     product : the legend.
     workers : threads; the processors at hand by default.
@@ -97,9 +97,9 @@ def class_areas(
     ------
     RasterError, CrsError : see `Rasters`; also where no plot lies on the raster.
     """
-    measured = shapely.area(plots.geometry.to_numpy()) > 0
-    outlined = plots[measured]
-    areas_m2 = (outlined["area_ha"] if "area_ha" in outlined else area_ha(outlined.geometry)).to_numpy(float) * 1e4
+    outlined = plots[shapely.area(plots.geometry.to_numpy()) > 0]
+    hectares_all = outlined["area_ha"] if "area_ha" in outlined else area_ha(outlined.geometry)
+    areas_m2 = hectares_all.to_numpy(float) * 1e4
     columns = [*product.legend.index, NO_DATA, OUTSIDE, UNKNOWN]
     by_class = np.zeros((len(outlined), len(columns)))
     cell_m2 = np.full(len(outlined), np.nan)
@@ -139,7 +139,7 @@ def _areas_on_grid(
     progress: Progress | None,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], set[int]]:
     """Square metres per plot and class on one raster, its cell area at each plot, codes that the legend lacks."""
-    from geomap.landcover.coverage import block_classes  # noqa: PLC0415 - numba costs half a second
+    from geomap.landcover.coverage import block_classes
 
     rings = _outlines(outlines, grid)
     cell_areas, slopes = grid.cell_areas()

@@ -1,0 +1,91 @@
+# The project's commands. Works with GNU make 3.81 or newer and a POSIX shell.
+# An active virtual environment is used where there is one; `make VENV=path ...` names another, `make PYTHON=path ...` the Python it is made with.
+
+VENV ?= $(or $(VIRTUAL_ENV),.venv)
+PYTHON ?= python3.13 python3.12 python3.11 python3
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --no-input --disable-pip-version-check
+UV := build/uv/bin/uv
+COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)
+
+# A stamp says which lock an environment holds; its name changes with the lock, the project's settings, the folder and the Python.
+stamp = $(VENV)/.geomap-$(shell { echo $(1); pwd; $(PY) -V; cat pyproject.toml $(1); } 2>/dev/null | cksum | tr ' ' -)
+DEV := $(call stamp,tests/requirements.lock)
+BASE := $(call stamp,requirements.lock)
+
+# Somebody's Python paths (QGIS, ROS) must not reach into the environment.
+unexport PYTHONPATH PYTHONHOME
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench lock clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(or $(wildcard $(DEV)),$(BASE)) ## the whole way on the sample cooperatives; results in out/demo
+	@$(VENV)/bin/geomap demo --out out/demo
+
+test: $(DEV) ## all tests, with branch coverage
+	@$(PY) -m pytest -n auto --maxprocesses 2 --cov --cov-report term:skip-covered --cov-fail-under 85
+
+lint: $(DEV) ## format, style, types and floors: checks only
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports --no-logo
+
+format: $(DEV) ## put the code in format and mend what can be mended
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+bench: $(DEV) ## the benchmarks (tests/benchmarks/bench_*.py), one after the other
+	@$(PY) -m pytest tests/benchmarks -o python_files='bench_*.py' -s
+
+lock: $(UV) ## make both locks again from pyproject.toml (UPGRADE=--upgrade for newer releases)
+	@echo "Making requirements.lock"
+	@echo hatchling | $(UV) $(COMPILE) pyproject.toml - -o requirements.lock
+	@echo "Making tests/requirements.lock"
+	@echo hatchling | $(UV) $(COMPILE) pyproject.toml - --extra dev --extra notebooks -c requirements.lock -o tests/requirements.lock
+
+clean: ## remove what was built or measured; the environment stays
+	@rm -rf out build dist .coverage coverage.xml .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find geomap api tests -name __pycache__ -prune -exec rm -rf {} +
+
+# ---- set-up ----
+
+$(DEV): | $(PY)
+	$(call install,tests/requirements.lock)
+
+$(BASE): | $(PY)
+	$(call install,requirements.lock)
+
+define install
+	@$(PY) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "$(VENV) holds a Python that geomap does not run on: it needs 3.11, 3.12 or 3.13. Name another folder with VENV=path."; exit 1; }
+	@echo "Installing $(1) into $(VENV) (a few minutes the first time)"
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null
+	@rm -f $(VENV)/.geomap-*
+	@$(PIP) install -qq --only-binary :all: --require-hashes -r $(1)
+	@echo "Installing geomap"
+	@$(PIP) install -qq --no-deps --no-build-isolation -e .
+	@touch $(call stamp,$(1))
+endef
+
+# The first Python that runs, is of a version we support and can make environments. A name on the PATH is no proof that it runs.
+$(PY):
+	@lame=; for python in $(PYTHON); do \
+		"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 || continue; \
+		"$$python" -c 'import venv, ensurepip' >/dev/null 2>&1 || { lame="$${lame:-$$python}"; continue; }; \
+		echo "Making the environment $(VENV) with $$python"; \
+		if [ -e $(VENV)/pyvenv.cfg ]; then exec "$$python" -m venv --clear $(VENV); else exec "$$python" -m venv $(VENV); fi; \
+	done; \
+	if [ -n "$$lame" ]; then \
+		echo "$$lame cannot make virtual environments: install its venv module (on Debian and Ubuntu: apt install python3-venv)."; \
+	else \
+		echo "No Python 3.11, 3.12 or 3.13 found: install one with its venv module (on Debian and Ubuntu: apt install python3 python3-venv), or name it with PYTHON=path."; \
+	fi; exit 1
+
+$(UV): | $(PY)
+	@echo "Installing uv into build/uv"
+	@$(PY) -m venv build/uv
+	@build/uv/bin/python -m pip --no-input --disable-pip-version-check install -qq uv

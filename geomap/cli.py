@@ -1,0 +1,365 @@
+"""The command line: demo, check, landcover, estimate."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from geomap import __version__
+from geomap.errors import GeomapError, UnknownNameError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from geomap.engine import Progress
+    from geomap.run import Run
+
+DONE: Final = 0
+BLOCKED: Final = 1
+WRONG_USE: Final = 2
+INTERNAL: Final = 3
+
+app = typer.Typer(
+    name="geomap",
+    help="Potential supply of farming cooperatives from member plots and land cover, with an interval.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+PlotsFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PLOTS", help="Plots: GeoJSON, GeoPackage, Shapefile (.shp or .zip), GeoParquet, KML, CSV or XLSX."
+    ),
+]
+MembersFile = Annotated[
+    Path | None, typer.Option("--members", metavar="FILE", help="Members: CSV or XLSX with an id per member.")
+]
+RasterFiles = Annotated[
+    list[Path],
+    typer.Option("--raster", metavar="FILE", help="Land-cover GeoTIFF; give it again for each tile."),
+]
+ProductName = Annotated[
+    str, typer.Option("--product", metavar="NAME", help="The raster's legend, such as esa-worldcover-2021.")
+]
+Mapping = Annotated[
+    list[str] | None,
+    typer.Option("--map", metavar="THEIRS=OURS", help="Read their column as one of ours; give it again for each."),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Threads; as many as there are processors by default.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON for a program to read.")]
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+) -> None:
+    if version:
+        _print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the sample and its results.")] = Path(
+        "geomap-demo"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Make three cooperatives with known truth and estimate what their plots can bear.
+
+    The sample lands in DIR/sample, the results in DIR/results. Open DIR/results/report.html first.
+    """
+    from geomap.simulate import make_sample
+
+    with _progress() as progress:
+        progress("making the sample", 0, 1)
+        make_sample(out / "sample")
+        progress("making the sample", 1, 1)
+    sample = out / "sample"
+    estimate(
+        sample / "plots.geojson",
+        raster=[sample / "landcover.tif"],
+        product="esa-worldcover-2021",
+        crop="coffee",
+        country="HN",
+        members=sample / "members.csv",
+        season="2026/27",
+        by=["community"],
+        out=out / "results",
+        as_json=as_json,
+    )
+
+
+@app.command()
+def check(
+    plots: PlotsFile,
+    members: MembersFile = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder for findings.csv, one row per finding.")
+    ] = None,
+    mapping: Mapping = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check plots and say what is wrong with them, plot by plot.
+
+    Exit status 1 when a finding blocks a plot.
+    """
+    from geomap.findings import CODES, join_findings
+    from geomap.plots.prepare import prepare_plots
+
+    with _progress() as progress:
+        table, people, found = _read(plots, members, mapping, progress)
+        prepared = prepare_plots(table, people, progress=progress)
+    findings = join_findings([*found, prepared.findings])
+    if out is not None:
+        from geomap.outputs.tables import write_findings
+
+        write_findings(findings, out)
+    counts = findings.groupby(["code", "severity"]).agg(findings=("plot_id", "size"), effect_ha=("effect_ha", "sum"))
+    if as_json:
+        _print_json(
+            {
+                "plots": len(table),
+                "usable": len(prepared.plots),
+                "left_out": len(prepared.left_out),
+                "area_ha": round(float(prepared.plots["counted_area_ha"].sum()), 4),
+                "findings": counts.reset_index().to_dict("records"),
+            }
+        )
+    else:
+        _print(
+            f"{len(table):,} plots read, {len(prepared.plots):,} usable, {len(prepared.left_out):,} left out, "
+            f"{prepared.plots['counted_area_ha'].sum():,.2f} ha counted."
+        )
+        rows = [
+            [severity, code, f"{row.findings:,}", f"{row.effect_ha:+,.2f}" if row.effect_ha else "", CODES[code][1]]
+            for (code, severity), row in counts.iterrows()
+        ]
+        order = {"block": 0, "warn": 1, "note": 2}
+        rows.sort(key=lambda row: (order[row[0]], row[1]))
+        _print_table(["severity", "code", "findings", "effect ha", "what it means"], rows)
+        if out is not None:
+            _print(f"Every finding stands in {out / 'findings.csv'}.")
+    if (findings["severity"] == "block").any():
+        raise typer.Exit(BLOCKED)
+
+
+@app.command()
+def landcover(
+    plots: PlotsFile,
+    raster: RasterFiles,
+    product: ProductName,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="CSV file; the table is printed where it is not given.")
+    ] = None,
+    mapping: Mapping = None,
+    workers: Workers = None,
+) -> None:
+    """Hectares of each land-cover class in each plot, as a long table: plot_id, product, class, name, area_ha."""
+    from geomap.landcover.extract import class_areas
+    from geomap.landcover.product import product as named_product
+    from geomap.outputs.tables import classes_csv, write_text
+    from geomap.plots.prepare import prepare_plots
+
+    legend = named_product(product)
+    with _progress() as progress:
+        table, _, found = _read(plots, None, mapping, progress)
+        prepared = prepare_plots(table.sort_index(), progress=progress)
+        extraction = class_areas(prepared.plots, raster, legend, workers=workers, progress=progress)
+    text = classes_csv(extraction.classes)
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        write_text(out, text)
+        _print(f"{len(extraction.classes):,} rows for {len(prepared.plots):,} plots stand in {out}.")
+    blocked = sum(len(part) for part in (*found, prepared.findings, extraction.findings))
+    if blocked:
+        typer.echo(f"{blocked:,} findings; `geomap check` and `geomap estimate` list them.", err=True)
+
+
+@app.command()
+def estimate(
+    plots: PlotsFile,
+    raster: RasterFiles,
+    product: ProductName,
+    crop: Annotated[str, typer.Option("--crop", metavar="NAME", help="coffee, cocoa or honey.")],
+    country: Annotated[str, typer.Option("--country", metavar="ISO2", help="Country of the plots, such as HN.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for tables, maps and the report.")],
+    members: MembersFile = None,
+    season: Annotated[
+        str | None, typer.Option("--season", metavar="YYYY/YY", help="Season of the months, such as 2026/27.")
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--form", metavar="NAME", help="Product form of all kilograms, such as green.")
+    ] = None,
+    base_yield: Annotated[
+        float | None,
+        typer.Option("--base-yield", metavar="KG", help="Your own base yield in kg per planted hectare (or hive)."),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", metavar="COLUMN", help="Sum by this attribute too; give it again for each."),
+    ] = None,
+    mapping: Mapping = None,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Potential of each plot, member and cooperative in kilograms, with an interval: tables, two maps and a report.
+
+    What it leaves in DIR is described in docs/columns.md. Nothing is written unless everything is.
+    """
+    from geomap.outputs.tables import write_run
+    from geomap.run import estimate_files
+
+    with _progress() as progress:
+        run = estimate_files(
+            plots,
+            raster,
+            product=product,
+            crop=crop,
+            country=country,
+            members=members,
+            season=season,
+            form=form,
+            base_yield_kg=base_yield,
+            by=tuple(by or ()),
+            mapping=_mapping(mapping),
+            workers=workers,
+            progress=progress,
+        )
+        progress("writing", 0, 1)
+        write_run(run, out)
+        progress("writing", 1, 1)
+    if as_json:
+        _print_json(run.summary)
+    else:
+        _print_run(run, out)
+
+
+def _read(
+    plots: Path, members: Path | None, mapping: list[str] | None, progress: "Progress"
+) -> "tuple[Any, pd.DataFrame | None, list[pd.DataFrame]]":
+    """Plots, members and the findings of reading both."""
+    from geomap.run import read_inputs
+
+    progress("reading", 0, 1)
+    read = read_inputs(plots, members, mapping=_mapping(mapping))
+    progress("reading", 1, 1)
+    return read
+
+
+def _mapping(pairs: list[str] | None) -> dict[str, str]:
+    wrong = [pair for pair in pairs or () if "=" not in pair]
+    if wrong:
+        raise UnknownNameError(
+            f"--map {wrong[0]} has no equals sign.", todo="Write their name, =, our name: --map codigo=plot_id."
+        )
+    return dict(pair.rsplit("=", 1) for pair in pairs or ())
+
+
+def _print_run(run: "Run", out: Path) -> None:
+    form = run.summary["parameters"]["form_title"]
+    rows = [
+        [
+            str(row["id"]),
+            f"{row['members_mapped']:,} of {row['members']:,}",
+            f"{row['area_ha']:,.1f}",
+            f"{row['potential_kg']:,.0f}",
+            f"{row['potential_p10_kg']:,.0f} – {row['potential_p90_kg']:,.0f}",
+        ]
+        for row in [*run.cooperatives.to_dict("records"), run.total.to_dict()]
+    ]
+    _print_table(["cooperative", "members mapped", "ha", f"potential, kg {form}", "8 of 10 seasons between"], rows)
+    if run.summary["evidence"] == "country averages":
+        _print("These numbers come from country averages, not from deliveries.")
+    for warning in run.summary["warnings"]:
+        _print(f"Note: {warning}")
+    _print(f"Open {out / 'report.html'} first, then {out / 'map_internal.html'}.")
+
+
+def _print(text: str) -> None:
+    typer.echo(text)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str))
+
+
+def _print_table(header: list[str], rows: list[list[str]]) -> None:
+    """A table on a terminal, tab-separated text in a pipe."""
+    if not rows:
+        return
+    if not sys.stdout.isatty():
+        for row in [header, *rows]:
+            typer.echo("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold")
+    for title in header:
+        numeric = all(row[header.index(title)][:1].lstrip("+-").isdigit() for row in rows if row[header.index(title)])
+        table.add_column(title, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+@contextmanager
+def _progress() -> "Iterator[Progress]":
+    """A progress bar on a terminal, silence in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda stage, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<22}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield tell
+
+
+def main() -> None:
+    """Run the command line; every error ends in one message and an exit status."""
+    try:
+        app()
+    except GeomapError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(WRONG_USE)
+    except KeyboardInterrupt:
+        typer.echo("Stopped; nothing was written.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")
+        sys.exit(DONE)
+    except Exception as error:
+        if os.environ.get("GEOMAP_DEBUG"):
+            raise
+        typer.echo(
+            f"Internal error: {type(error).__name__}: {error}. Nothing was written. Set GEOMAP_DEBUG=1 to see where it "
+            "comes from, and report it with the command that you ran.",
+            err=True,
+        )
+        sys.exit(INTERNAL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What a run leaves behind: tables, maps, a report; each file whole or not at all."""

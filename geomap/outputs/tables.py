@@ -1,0 +1,281 @@
+"""A run as a folder of files: old or new, never a part of each."""
+
+import csv
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+
+from geomap.outputs.publish import MARK, publish
+from geomap.outputs.text import csv_text
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+    from geomap.run import Run
+
+_SUPPLY: Final = {
+    "supply_kg": ("kg", "Mean of what the cooperative can expect to receive; empty without evidence"),
+    "supply_p10_kg": ("kg", "Low case: 1 of 10 seasons is below; empty without evidence"),
+    "supply_p50_kg": ("kg", "Middle case: half of the seasons are below; empty without evidence"),
+    "supply_p90_kg": ("kg", "High case: 1 of 10 seasons is above; empty without evidence"),
+}
+_GROUP: Final = {
+    "id": ("", "The member, the cooperative, or the value of the column summed by"),
+    "members": ("count", "Members"),
+    "plots": ("count", "Usable plots"),
+    "members_mapped": ("count", "Members with at least one usable plot"),
+    "area_ha": ("ha", "Ground of the plots; ground that several plots claim is shared, so it counts once"),
+    "productive_ha": ("ha", "Ground that can bear the crop"),
+    "potential_kg": ("kg", "Mean of what the land can bear in a season, members without a plot included; means add up"),
+    "potential_p10_kg": ("kg", "Low case: 1 of 10 seasons is below"),
+    "potential_p50_kg": ("kg", "Middle case: half of the seasons are below"),
+    "potential_p90_kg": ("kg", "High case: 1 of 10 seasons is above"),
+    **_SUPPLY,
+}
+_UNMAPPED: Final = {"unmapped_kg": ("kg", "The part of potential_kg that rests on members without a plot")}
+
+COLUMN_DOCS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
+    "plots.parquet": {
+        "plot_id": ("", "The plot; 'ID#2' is the second row with one id"),
+        "member_id": ("", "The member who farms it"),
+        "cooperative_id": ("", "The cooperative"),
+        "crop": ("", "The crop it is declared for; empty where the file does not say"),
+        "area_ha": ("ha", "Geodesic area of the outline; empty for a point"),
+        "counted_area_ha": ("ha", "Area that counts: overlaps shared, or the declared area where there is no outline"),
+        "nodata_ha": ("ha", "Ground on which the land-cover map has no data"),
+        "outside_ha": ("ha", "Ground outside the land-cover map"),
+        "productive_ha": ("ha", "Ground that can bear the crop"),
+        "potential_kg": ("kg", "Mean of what the land can bear in a season"),
+        "supply_kg": _SUPPLY["supply_kg"],
+        "potential_p10_kg": ("kg", "Low case: 1 of 10 seasons is below"),
+        "potential_p50_kg": ("kg", "Middle case: half of the seasons are below"),
+        "potential_p90_kg": ("kg", "High case: 1 of 10 seasons is above"),
+        "kind": ("", "measured (outline) or declared (area as the member says)"),
+        "given_id": ("", "The id as it stands in the file"),
+        "community": ("", "Village or section"),
+        "declared_area_ha": ("ha", "Area as declared"),
+        "gps_accuracy_m": ("m", "GPS accuracy: 68 % of the fixes are nearer"),
+        "planted_share": ("0–1", "Share of the plot planted with the crop, as declared"),
+        "planted_year": ("year", "Year of planting, stumping or renovation"),
+        "hives": ("count", "Bee hives"),
+        "row": ("", "Row in the source file, the first is 1"),
+        "area_sd_ha": ("ha", "Standard error of area_ha from GPS"),
+        "geometry": ("degrees", "Outline or point, longitude and latitude (EPSG:4326), WKB"),
+        "bbox": ("degrees", "The outline's bounds, for readers that filter by place"),
+    },
+    "classes.csv": {
+        "plot_id": ("", "The plot"),
+        "product": ("", "The land-cover product"),
+        "class": ("", "Code of the class in the product's legend"),
+        "name": ("", "Name of the class"),
+        "area_ha": ("ha", "Ground of the plot in this class"),
+    },
+    "members.csv": {
+        **_GROUP,
+        "cooperative_id": ("", "The member's cooperative"),
+        "name": ("", "The member's name"),
+        "community": ("", "Village or section"),
+    },
+    "cooperatives.csv": {**_GROUP, **_UNMAPPED},
+    "by_<column>.csv": {**_GROUP, **_UNMAPPED},
+    "months.csv": {
+        "cooperative_id": ("", "The cooperative; 'all' for the sum"),
+        "month": ("YYYY-MM", "Month of harvest"),
+        "quantity": ("", "potential or supply"),
+        "mean_kg": ("kg", "Mean; means add up"),
+        "p10_kg": ("kg", "Low case"),
+        "p50_kg": ("kg", "Middle case"),
+        "p90_kg": ("kg", "High case"),
+    },
+    "variance.csv": {
+        "cooperative_id": ("", "The cooperative; 'all' for the sum"),
+        "quantity": ("", "potential or supply"),
+        "source": ("", "The source of error"),
+        "share": ("0–1", "Part of the variance that would go if this source were known; parts do not add to 1"),
+    },
+    "environment.csv": {
+        "cooperative_id": ("", "The cooperative"),
+        "class": ("", "Code of the class; −1 no data, −2 outside the map, −3 codes that the legend does not know"),
+        "name": ("", "Name of the class"),
+        "area_ha": ("ha", "Ground of the measured plots in this class"),
+        "share": ("0–1", "Share of the measured plots' ground"),
+    },
+    "findings.csv": {
+        "plot_id": ("", "The plot, the member or the file"),
+        "code": ("", "Stable code of the finding"),
+        "severity": ("", "block, warn or note"),
+        "message": ("", "What was found and what to do"),
+        "effect_ha": ("ha", "Area as treated minus as declared"),
+        "effect_kg": ("kg", "Potential as treated minus as declared; empty without a crop"),
+        "action": ("", "kept, repaired, split or left_out"),
+    },
+}
+"""File → column → unit and meaning; a table's contract columns stand first, in their order."""
+
+CONTRACTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "plots.parquet": tuple(COLUMN_DOCS["plots.parquet"])[:11],
+    "members.csv": tuple(_GROUP),
+    "cooperatives.csv": tuple(_GROUP),
+    "by_<column>.csv": tuple(_GROUP),
+    **{
+        f"{name}.csv": tuple(COLUMN_DOCS[f"{name}.csv"])
+        for name in ("classes", "months", "variance", "environment", "findings")
+    },
+}
+"""File → the columns that never change their name, in their order; a table may have more after them."""
+
+_DECIMALS: Final = (("_kg", 1), ("_ha", 6), ("share", 6))
+
+
+def write_run(run: "Run", out: Path, *, pages: bool = True) -> None:
+    """Leave the run in the folder `out`: tables, summary and, with `pages`, the two maps and the report.
+
+    All files are made in a hidden folder beside `out` and put in place together. An earlier run in `out` is replaced as
+    a whole, other files there are kept. Equal runs give equal bytes in every file but timings.json.
+
+    Parameters
+    ----------
+    run : areas in hectares, weights in kilograms, outlines in EPSG:4326.
+    out : a new or empty folder, or one that holds an earlier run.
+
+    Raises
+    ------
+    OutputError : `out` holds other things, or cannot be written; what was there before is whole.
+    """
+    html = dict(_pages(run)) if pages else {}
+    with publish(Path(out)) as folder:
+        _write_plots(run.plots, folder / "plots.parquet")
+        for name, contract, table in _tables(run):
+            _write_csv(table, folder / name, contract)
+        for name, page in html.items():
+            (folder / name).write_text(page, encoding="utf-8", newline="\n")
+        files = {path.name: _fingerprint(path) for path in sorted(folder.iterdir())}
+        _write_json({**run.summary, "format": MARK, "files": files}, folder / "summary.json")
+        _write_json(run.timings, folder / "timings.json")
+
+
+def _tables(run: "Run") -> Iterator[tuple[str, tuple[str, ...], pd.DataFrame]]:
+    for name in ("classes", "members", "cooperatives", "months", "variance", "environment", "findings"):
+        yield f"{name}.csv", CONTRACTS[f"{name}.csv"], getattr(run, name)
+    for name, column in by_names(run.by).items():
+        yield name, CONTRACTS["by_<column>.csv"], run.by[column]
+
+
+def by_names(columns: Iterable[str]) -> dict[str, str]:
+    """File name → column summed by; only letters, digits, "_" and "-" of a column's name reach the file name.
+
+    Examples
+    --------
+    >>> by_names(["../notes", "sub village", "sub_village"])
+    {'by____notes.csv': '../notes', 'by_sub_village.csv': 'sub village', 'by_sub_village_2.csv': 'sub_village'}
+    """
+    names: dict[str, str] = {}
+    for column in sorted(columns):
+        stem = "by_" + re.sub(r"[^\w-]", "_", column)[:60]
+        name, again = f"{stem}.csv", 1
+        while name.casefold() in (taken.casefold() for taken in names):
+            again += 1
+            name = f"{stem}_{again}.csv"
+        names[name] = column
+    return names
+
+
+def _pages(run: "Run") -> Iterator[tuple[str, str]]:
+    from geomap.outputs import maps, report
+
+    yield "map_internal.html", maps.internal_map(run)
+    yield "map_share.html", maps.share_map(run)
+    yield "report.html", report.report(run)
+
+
+def _write_plots(plots: "gpd.GeoDataFrame", path: Path) -> None:
+    table = _flat(plots, CONTRACTS["plots.parquet"]).rename(columns={"bbox": "given_bbox"})
+    for column in table.columns:
+        if pd.api.types.is_object_dtype(table[column]):
+            table[column] = table[column].astype("str")
+    table.to_parquet(path, index=False, compression="zstd", write_covering_bbox=True, schema_version="1.1.0")
+    if table.geometry.isna().any():
+        _blank_bbox(path)
+
+
+def _blank_bbox(path: Path) -> None:
+    """A plot with no outline has no bbox either, as GeoParquet 1.1 asks; geopandas writes one of NaN."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = parquet.read_table(path)
+    place, bbox = table.column_names.index("bbox"), table["bbox"].combine_chunks()
+    missing = table["geometry"].combine_chunks().is_null()
+    blank = pa.StructArray.from_arrays(bbox.flatten(), fields=list(bbox.type), mask=missing)
+    parquet.write_table(table.set_column(place, table.schema.field(place), blank), path, compression="zstd")
+
+
+def _flat(table: pd.DataFrame, contract: tuple[str, ...]) -> Any:
+    """The table with its index as columns, the contract's columns first; supply it does not know is missing."""
+    named = [name for name in table.index.names if name is not None and name not in table.columns]
+    flat = table.reset_index(level=named) if named else table
+    absent = [column for column in contract if column in _SUPPLY and column not in flat.columns]
+    flat = flat.assign(**dict.fromkeys(absent, np.nan))
+    extras = [column for column in flat.columns if column not in contract and column != "geometry"]
+    return flat[[*contract, *extras, *(["geometry"] if "geometry" in flat.columns else [])]]
+
+
+def _write_csv(table: pd.DataFrame, path: Path, contract: tuple[str, ...]) -> None:
+    flat = _flat(table, contract)
+    columns = [_cells(flat[column], str(column)) for column in flat.columns]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([csv_text(str(column)) for column in flat.columns])
+        writer.writerows(zip(*columns, strict=True))
+
+
+def _cells(values: "pd.Series[Any]", column: str) -> list[str]:
+    """The column as CSV cells: numbers with fixed decimals, text defused, missing ones empty."""
+    if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
+        codes, unique = pd.factorize(values, use_na_sentinel=True)
+        texts = [csv_text(str(value)) for value in unique]
+        return [texts[code] if code >= 0 else "" for code in codes.tolist()]
+    numbers = values.to_numpy(dtype=float, na_value=np.nan)
+    known = np.isfinite(numbers)
+    decimals = next((places for ending, places in _DECIMALS if column.endswith(ending)), None)
+    if decimals is not None:
+        numbers = np.round(numbers, decimals) + 0.0  # no "-0.0"
+    form = f".{decimals}f" if decimals is not None else ".0f" if _whole(numbers[known]) else ".10g"
+    return [format(number, form) if fine else "" for number, fine in zip(numbers.tolist(), known.tolist(), strict=True)]
+
+
+def _whole(numbers: "np.ndarray[Any, np.dtype[np.float64]]") -> bool:
+    return bool(np.all(numbers == np.trunc(numbers)))
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    data = path.read_bytes()
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _write_json(value: Mapping[str, Any], path: Path) -> None:
+    text = json.dumps(_plain_json(value), sort_keys=True, ensure_ascii=False, indent=1, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _plain_json(value: Any) -> Any:
+    """The value in JSON's own types; what is not a finite number is null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray, pd.Series)):
+        return [_plain_json(item) for item in value]
+    if value is None or isinstance(value, (bool, np.bool_)):
+        return None if value is None else bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return None if value is pd.NA or value is pd.NaT else os.fspath(value) if isinstance(value, Path) else str(value)

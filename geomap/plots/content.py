@@ -1,0 +1,109 @@
+"""What a reader found in one file, and its columns as texts, numbers and further attributes."""
+
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from geomap.findings import make_findings
+from geomap.plots.columns import ATTRIBUTE_NAMES
+from geomap.plots.outlines import Outlines
+from geomap.plots.values import QUANTITIES, attribute, cell_text, read_numbers, texts, unique_names
+
+COMPUTED: Final = frozenset(
+    "plot_id geometry area_ha area_sd_ha counted_area_ha kind nodata_ha outside_ha unknown_ha cell_area_m2 "
+    "productive_ha potential_kg potential_p10_kg potential_p50_kg potential_p90_kg "
+    "supply_kg supply_p10_kg supply_p50_kg supply_p90_kg".split()
+)
+"""Names that later stages give; a column of the file that has one goes on with "_given" behind it."""
+
+Faults = Callable[[Sequence[str]], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a reader found in one file.
+
+    frame : columns as in the file, without geometry; index = 1-based row of the file.
+    name : the file's name, for messages.
+    outlines : shapes by position, where the format has them.
+    typed : whether the format tells numbers from texts.
+    findings : what the reader itself has to say.
+    """
+
+    frame: pd.DataFrame
+    name: str
+    outlines: Outlines | None = None
+    typed: bool = True
+    findings: tuple[pd.DataFrame, ...] = ()
+
+
+def number_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same table with row numbers from 1 as index, a named index as columns, and each column's name once."""
+    kept = [level for level in frame.index.names if level is not None and level not in frame.columns]
+    numbered = frame.reset_index(level=kept) if kept else frame.copy(deep=False)
+    numbered.index = pd.RangeIndex(1, len(numbered) + 1)
+    numbered.columns = pd.Index(unique_names([str(column) for column in numbered.columns]), dtype="str")
+    return numbered
+
+
+def text_column(frame: pd.DataFrame, column: str | None) -> pd.Series:
+    values = [""] * len(frame) if column is None else texts(frame[column].tolist())
+    return pd.Series(values, index=frame.index, dtype="str")
+
+
+def number_columns(
+    content: Content, found: Mapping[str, str], names: Sequence[str]
+) -> tuple[dict[str, pd.Series], list[Faults]]:
+    """Our columns of numbers, and for each a function of the rows' labels that gives its unreadable cells."""
+    frame = content.frame
+    columns: dict[str, pd.Series] = {}
+    faults: list[Faults] = []
+    for ours in names:
+        if ours not in found:
+            columns[ours] = pd.Series(math.nan, index=frame.index)
+            continue
+        values = frame[found[ours]].tolist()
+        numbers, unread = read_numbers(values, QUANTITIES[ours])
+        columns[ours] = pd.Series(numbers, index=frame.index)
+        messages = [
+            f"{content.name}, row {frame.index[place]}: "
+            f"{found[ours]!r} holds {cell_text(values[place])[:60]!r}; {why}. It counts as missing. "
+            f"{QUANTITIES[ours].todo}"
+            for place, why in unread.items()
+        ]
+        faults.append(_fault_maker(list(unread), messages))
+    return columns, faults
+
+
+def _fault_maker(places: list[int], messages: list[str]) -> Faults:
+    return lambda labels: make_findings("unreadable_value", [labels[place] for place in places], messages)
+
+
+def attributes(content: Content, found: Mapping[str, str], own: set[str], ours: Sequence[str]) -> dict[str, pd.Series]:
+    """All further columns under their own names; a name that is ours or computed later gets "_given" behind it."""
+    renamed = {found[name]: name for name in ATTRIBUTE_NAMES if name in found}
+    rest = [column for column in content.frame.columns if column not in own]
+    taken = {*ours, *COMPUTED}
+    labels = [renamed.get(column, column) for column in rest]
+    labels = unique_names([f"{label}_given" if label.casefold() in taken else label for label in labels])
+    return {
+        label: attribute(content.frame[column], typed=content.typed) for label, column in zip(labels, rest, strict=True)
+    }
+
+
+def free_label(label: str, taken: set[str]) -> str:
+    number = 2
+    while f"{label}#{number}" in taken:
+        number += 1
+    taken.add(f"{label}#{number}")
+    return f"{label}#{number}"
+
+
+def content_order(rows: pd.DataFrame, extra: Sequence[object] = ()) -> list[int]:
+    """Places of the rows in an order of their content alone."""
+    keys: list[tuple[Hashable, ...]] = [tuple(map(str, row)) for row in rows.itertuples(index=False, name=None)]
+    keys = [(*key, str(more)) for key, more in zip(keys, extra, strict=True)] if len(extra) else keys
+    return sorted(range(len(keys)), key=lambda place: keys[place])

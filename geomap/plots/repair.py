@@ -1,0 +1,127 @@
+"""Repair of outlines that cross themselves, only where the plot stays what it was."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+
+from geomap.findings import join_findings, make_findings
+from geomap.plots.area import Floats, Geometries, area_ha
+from geomap.plots.checks import has_outline, invalid_words, lost_ha, vertex_count
+
+MAX_REPAIR_VERTICES: Final = 500
+"""A ring of more random corners can keep a repair busy for a minute."""
+MAX_AREA_CHANGE: Final = 0.01
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """Plots with repaired outlines, and what was repaired or could not be (`left_out`; its outline is as drawn)."""
+
+    plots: gpd.GeoDataFrame
+    findings: pd.DataFrame
+
+
+def repair_outlines(plots: gpd.GeoDataFrame) -> Repaired:
+    """Plots whose invalid outlines are repaired where that is safe, and findings on all that were invalid.
+
+    Corners that repeat the one before are dropped first, without a finding. An invalid outline of at most 500 corners
+    is then rebuilt; the result counts only if its area is within 1 % of the area as drawn (net area of the shell less
+    its holes) and it has no more parts than before. A small loop at a crossing, which would become a part of its own,
+    is dropped under the same 1 %.
+
+    Parameters
+    ----------
+    plots : EPSG:4326, with declared_area_ha. Coordinates are finite.
+
+    Returns
+    -------
+    Repaired: plots in the same order; findings `repaired` (effect: repaired minus drawn) and `invalid` (effect: all
+    that is lost), in hectares.
+
+    Source: GEOS MakeValid, method "structure" (shapely.make_valid).
+    """
+    geometry = _without_repeated_corners(plots.geometry.to_numpy())
+    rows = np.flatnonzero(has_outline(geometry) & ~shapely.is_valid(geometry))
+    broken = geometry[rows]
+    drawn, words = area_ha(broken), invalid_words(broken)
+    small = vertex_count(broken) <= MAX_REPAIR_VERTICES
+    before = shapely.get_num_geometries(broken)
+    made = np.full(len(broken), shapely.Polygon(), dtype=object)
+    made[small] = _make_valid(broken[small])
+    whole, mended = area_ha(made), _largest_parts(made, before)
+    treated = area_ha(mended)
+    close = _within_limit(whole, drawn)
+    safe = small & close & _within_limit(treated, drawn)
+    geometry[rows[safe]] = mended[safe]
+
+    notes = [
+        f"{what}; repaired, its area went from {old:,.4f} to {new:,.4f} ha."
+        for what, old, new, good in zip(words, drawn, treated, safe, strict=True)
+        if good
+    ]
+    faults = [
+        f"{what}. {_why_not(few, near, old, new)} Draw the outline again."
+        for what, few, near, old, new, good in zip(words, small, close, drawn, whole, safe, strict=True)
+        if not good
+    ]
+    lost = lost_ha(plots.iloc[rows], drawn)[~safe]
+    return Repaired(
+        plots.set_geometry(gpd.GeoSeries(geometry, index=plots.index, crs=plots.crs)),
+        join_findings(
+            [
+                make_findings(
+                    "repaired", plots.index[rows[safe]], notes, effect_ha=(treated - drawn)[safe], action="repaired"
+                ),
+                make_findings("invalid", plots.index[rows[~safe]], faults, effect_ha=lost, action="left_out"),
+            ]
+        ),
+    )
+
+
+def _why_not(small: bool, close: bool, drawn: float, made: float) -> str:
+    if not small:
+        return f"It has more than {MAX_REPAIR_VERTICES} corners, too many to repair."
+    if not close:
+        return f"A repair would change its area from {drawn:,.4f} to {made:,.4f} ha, by more than 1 %."
+    return "A repair would break it into more parts."
+
+
+def _within_limit(area: Floats, drawn: Floats) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(area - drawn) < MAX_AREA_CHANGE * drawn)
+
+
+def _without_repeated_corners(geometry: Geometries) -> Geometries:
+    tidy: Geometries = shapely.remove_repeated_points(geometry)
+    shorter = shapely.get_num_coordinates(tidy) < shapely.get_num_coordinates(geometry)
+    return np.where(shorter & has_outline(geometry), tidy, geometry)
+
+
+def _make_valid(geometry: Geometries) -> Geometries:
+    """Each polygon made valid; an empty one where that fails."""
+    try:
+        made: Geometries = shapely.make_valid(geometry, method="structure", keep_collapsed=False)
+    except shapely.GEOSException:
+        if len(geometry) == 1:
+            return np.array([shapely.Polygon()], dtype=object)
+        return np.concatenate([_make_valid(geometry[row : row + 1]) for row in range(len(geometry))])
+    return made
+
+
+def _largest_parts(geometry: Geometries, count: NDArray[np.int64]) -> Geometries:
+    """The `count` largest polygons of each geometry, as one polygon or multipolygon."""
+    parts, owner = shapely.get_parts(geometry, return_index=True)
+    order = np.lexsort((-shapely.area(parts), owner))
+    rank = np.empty(len(parts), dtype=np.int64)
+    rank[order] = np.arange(len(parts)) - np.searchsorted(owner, owner)
+    kept = (rank < count[owner]) & has_outline(parts)
+    result = np.full(len(geometry), shapely.Polygon(), dtype=object)
+    if kept.any():
+        shapely.multipolygons(parts[kept], indices=owner[kept], out=result)
+    single = shapely.get_num_geometries(result) == 1
+    result[single] = shapely.get_geometry(result[single], 0)
+    return result

@@ -1,0 +1,241 @@
+"""Values as they stand in files: texts, ids, numbers with units. What cannot be read is said, never guessed."""
+
+import datetime
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+_SPACE = re.compile(r"[\t\n\v\f\r\x85]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d{0,8})(\.\d{1,12})?")
+_QUANTITY = re.compile(r"([-+]?[\d.,\s'’]*\d|[-+]?\d+[.,]|[-+]?\d+(?:[.,]\d+)?[eE][-+]?\d+)\s*([^\d\s.,][^\d]*)?")
+_DATE = re.compile(r"(\d{4})-\d{1,2}(?:-\d.*)?|\d{1,2}[/.]\d{1,2}[/.](\d{4})")
+MISSING: Final = frozenset({"", "na", "n/a", "n.a.", "nan", "null", "none", "-", "--", "–", ".", "<na>"})
+
+
+def clean_text(text: str) -> str:
+    r"""The text in Unicode NFC, without control characters (line ends become spaces) and outer spaces.
+
+    Examples
+    --------
+    >>> clean_text(" Jose\u0301\n\x00 ")
+    'José'
+    """
+    if not (text.isascii() and text.isprintable()):
+        text = _SURROGATE.sub("\ufffd", _CONTROL.sub("", _SPACE.sub(" ", text)))
+        text = unicodedata.normalize("NFC", text)
+    return text.strip()
+
+
+def cell_text(value: Any) -> str:
+    """One cell as clean text: a whole number without ".0", a date as YYYY-MM-DD, a list as JSON; "" where missing.
+
+    Examples
+    --------
+    >>> [cell_text(value) for value in ["00123", 12.0, 1.5, None, float("nan"), True]]
+    ['00123', '12', '1.5', '', '', 'true']
+    """
+    if isinstance(value, str):
+        return clean_text(value)
+    if value is None or value is pd.NaT or value is pd.NA:
+        return ""
+    if isinstance(value, np.bool_):
+        value = bool(value)
+    if isinstance(value, float | np.floating):
+        return _float_text(float(value))
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat().removesuffix("T00:00:00")
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return clean_text(json.dumps(value, ensure_ascii=False, default=str) if _is_json(value) else str(value))
+
+
+def _is_json(value: Any) -> bool:
+    return isinstance(value, list | dict | bool)
+
+
+def _float_text(value: float) -> str:
+    if math.isnan(value):
+        return ""
+    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+
+
+def texts(values: Iterable[Any]) -> list[str]:
+    """Every value as clean text."""
+    return [cell_text(value) for value in values]
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Clean names, each once: a second "note" is "note_2", an empty one "column_3" by its place.
+
+    Examples
+    --------
+    >>> unique_names(["id", "note", "Note", ""])
+    ['id', 'note', 'Note_2', 'column_4']
+    """
+    taken: set[str] = set()
+    result = []
+    for place, given in enumerate(names, start=1):
+        label = base = clean_text(given) or f"column_{place}"
+        number = 2
+        while label.casefold() in taken:
+            label, number = f"{base}_{number}", number + 1
+        taken.add(label.casefold())
+        result.append(label)
+    return result
+
+
+def attribute(values: pd.Series, *, typed: bool) -> pd.Series:
+    """A further column: numbers stay numbers (missing is NaN), all else becomes text (missing is "").
+
+    In files without types (`typed=False`) a column is of numbers if each filled cell is a plain number
+    of at most nine whole digits without leading zeros; so phone numbers and codes stay text.
+    """
+    cells: list[Any] = [None if _is_missing(value) else value for value in values.tolist()]
+    filled = [cell for cell in cells if cell is not None]
+    kinds = set(map(type, filled))
+    whole = len(filled) == len(cells)
+    if filled and kinds <= {bool, np.bool_} and whole:
+        return pd.Series(cells, index=values.index, dtype=bool)
+    if filled and kinds <= {int, float} and all(abs(cell) < 2**63 for cell in filled):
+        integer = whole and kinds == {int}
+        return pd.Series(cells, index=values.index, dtype="int64" if integer else "float64")
+    text = texts(cells)
+    if not typed and any(text) and all(_PLAIN_NUMBER.fullmatch(cell) for cell in text if cell):
+        integer = all(text) and not any("." in cell for cell in text)
+        numbers = [(int(cell) if integer else float(cell)) if cell else math.nan for cell in text]
+        return pd.Series(numbers, index=values.index, dtype="int64" if integer else "float64")
+    return pd.Series(text, index=values.index, dtype="str")
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """How a number of ours is written: its units in lower case with their factor, its range, what to write instead."""
+
+    units: dict[str, float]
+    low: float
+    high: float
+    todo: str
+
+
+_HECTARES: Final = (
+    "ha has ha. has. hectare hectares hectárea hectáreas hectarea hectareas "
+    "hektar hektare hektara hekta hekari hektari hect hect."
+)
+QUANTITIES: Final[dict[str, Quantity]] = {
+    "declared_area_ha": Quantity(
+        dict.fromkeys(_HECTARES.split(), 1.0), 0, 1e7, "Write the area in hectares, for example 0.5."
+    ),
+    "gps_accuracy_m": Quantity(
+        {"m": 1.0, "m.": 1.0, "metres": 1.0, "meters": 1.0, "metros": 1.0, "mètres": 1.0},
+        0,
+        1e5,
+        "Write the accuracy in metres, for example 4.",
+    ),
+    "planted_share": Quantity({"%": 0.01}, 0, 1, "Write a share from 0 to 1, for example 0.9, or 90 %."),
+    "planted_year": Quantity({}, 1800, 2200, "Write the year with four digits, for example 2015."),
+    "hives": Quantity({}, 0, 1e6, "Write the number of hives, for example 12."),
+    "latitude": Quantity({"°": 1.0}, -math.inf, math.inf, "Write decimal degrees, for example 14.0723."),
+    "longitude": Quantity({"°": 1.0}, -math.inf, math.inf, "Write decimal degrees, for example -87.1921."),
+}
+
+
+def read_numbers(values: Sequence[Any], quantity: Quantity) -> tuple[NDArray[np.float64], dict[int, str]]:
+    """Numbers in the quantity's unit, NaN where missing or unreadable, and position → why it is unreadable.
+
+    "1,234" is read by what else the column holds; where that does not tell a decimal comma from a thousands mark,
+    it is unreadable. Other units are never guessed.
+
+    Examples
+    --------
+    >>> numbers, faults = read_numbers(["0,5", "1 Hektar", 2, "", "3 manzanas"], QUANTITIES["declared_area_ha"])
+    >>> numbers.tolist(), faults
+    ([0.5, 1.0, 2.0, nan, nan], {4: 'the unit "manzanas" is not known'})
+    """
+    numbers = np.full(len(values), np.nan)
+    faults: dict[int, str] = {}
+    marks: set[str] | None = None
+    for position, value in enumerate(values):
+        try:
+            if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+                number = float(value)
+            else:
+                text = cell_text(value)
+                if text.lower() in MISSING:
+                    continue
+                if marks is None:
+                    marks = _decimal_marks(values)
+                number = _parse(text, quantity, marks)
+            if math.isnan(number):
+                continue
+            if not (quantity.low <= number <= quantity.high and math.isfinite(number)):
+                raise ValueError(f"{number:g} is not from {quantity.low:,g} to {quantity.high:,g}")
+            numbers[position] = number
+        except (ValueError, OverflowError) as error:
+            faults[position] = str(error)
+    return numbers, faults
+
+
+def _parse(text: str, quantity: Quantity, marks: set[str]) -> float:
+    date = _DATE.fullmatch(text) if quantity is QUANTITIES["planted_year"] else None
+    if date:
+        return float(date[1] or date[2])
+    found = _QUANTITY.fullmatch(text)
+    if not found:
+        raise ValueError("it is no number")
+    unit = (found[2] or "").strip().lower()
+    if unit and unit not in quantity.units:
+        raise ValueError(f'the unit "{unit[:30]}" is not known')
+    return _to_float(found[1], marks) * quantity.units.get(unit, 1.0)
+
+
+def _to_float(digits: str, marks: set[str]) -> float:
+    """One number; `marks` are the decimal marks that the column is known to use."""
+    if "e" in digits.lower():
+        return float(digits)
+    digits = re.sub(r"(?<=\d)[\s'’](?=\d{3}(?!\d))", "", digits)
+    comma, dot = digits.count(","), digits.count(".")
+    if comma and dot:
+        decimal = "," if digits.rfind(",") > digits.rfind(".") else "."
+    elif comma + dot == 1:
+        decimal = "," if comma else "."
+        other = "." if comma else ","
+        if _could_be_thousands(digits) and (other in marks or (comma and decimal not in marks)):
+            raise ValueError("its mark may divide decimals or thousands")
+    else:
+        decimal = ""
+    whole, _, fraction = digits.rpartition(decimal) if decimal else (digits, "", "")
+    if not re.fullmatch(r"[-+]?(\d*|\d{1,3}(,\d{3})+|\d{1,3}(\.\d{3})+)", whole) or not re.fullmatch(r"\d*", fraction):
+        raise ValueError("it is no number")
+    return float(f"{re.sub('[,.]', '', whole)}.{fraction}")
+
+
+def _could_be_thousands(digits: str) -> bool:
+    return bool(re.fullmatch(r"[-+]?[1-9]\d{0,2}[.,]\d{3}", digits))
+
+
+def _decimal_marks(values: Sequence[Any]) -> set[str]:
+    """Decimal marks that texts of the column show beyond doubt."""
+    marks = set()
+    for value in values:
+        found = _QUANTITY.fullmatch(clean_text(value)) if isinstance(value, str) else None
+        digits = found[1] if found else ""
+        comma, dot = digits.count(","), digits.count(".")
+        if comma and dot:
+            marks.add("," if digits.rfind(",") > digits.rfind(".") else ".")
+        elif comma + dot == 1 and not _could_be_thousands(digits):
+            marks.add("," if comma else ".")
+    return marks

@@ -1,0 +1,99 @@
+"""Where a run's numbers come from: parameters, assumptions, versions, inputs and what a reader must know."""
+
+import hashlib
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from geomap import __version__
+from geomap.landcover.product import Product
+from geomap.supply import crops
+from geomap.supply.choice import Choice
+
+LIBRARIES: Final = ("geopandas", "numba", "numpy", "pandas", "pyproj", "rasterio", "shapely")
+
+
+def parameters(chosen: Choice, product: Product, by: Sequence[str]) -> dict[str, Any]:
+    return {
+        "crop": chosen.crop.name,
+        "country": chosen.country,
+        "country_name": crops.country_name(chosen.country),
+        "form": chosen.conversion.to_form,
+        "form_title": crops.form_title(chosen.crop.name, chosen.conversion.to_form),
+        "product": product.name,
+        "product_title": product.title,
+        "season": chosen.season,
+        "by": list(by),
+    }
+
+
+def assumptions(chosen: Choice, product: Product, ratios: pd.DataFrame) -> list[dict[str, str]]:
+    """The numbers that were not measured, each with its support and source."""
+    base, conversion = chosen.base, chosen.conversion
+    unit = "hive" if base.basis == "hive" else f"{base.basis} hectare"
+    rows = [
+        {
+            "term": "base yield",
+            "value": f"{base.kg_ha:,.6g} kg of {base.form} per {unit} and year ({crops.country_name(base.country)})",
+            "support": base.support,
+            "source": base.source,
+        }
+    ]
+    if conversion.from_form != conversion.to_form:
+        text = f"{conversion.factor:.4g} kg of {conversion.to_form} from 1 kg of {conversion.from_form}"
+        rows.append({"term": "conversion", "value": text, "support": conversion.support, "source": conversion.source})
+    against = product.legend[product.legend["tree_crop"] == 0]
+    if chosen.crop.incompatible:
+        rows.append(
+            {
+                "term": "land that cannot bear the crop",
+                "value": ", ".join(
+                    f"{row['name']} ({row['users_accuracy']:.0%} right)" for _, row in against.iterrows()
+                ),
+                "support": "medium",
+                "source": f"{product.title}: legend and user's accuracy",
+            }
+        )
+    for coop, row in ratios[ratios["basis"] != "none"].iterrows():
+        rows.append(
+            {
+                "term": f"declared areas of {coop}",
+                "value": f"taken as {row['ratio']:.2f} of what is declared",
+                "support": "medium",
+                "source": f"measured against declared hectares of {row['pairs']} {row['basis']}",
+            }
+        )
+    return rows
+
+
+def warnings(chosen: Choice, monthly: pd.DataFrame, members: pd.DataFrame | None) -> list[str]:
+    """What a reader of the numbers must know, in words."""
+    told = []
+    if chosen.base.fallback:
+        told.append(
+            f"No base yield of {chosen.crop.title} in {crops.country_name(chosen.country)} is known: the world's mean "
+            f"of {chosen.base.kg_ha:,.0f} kg stands in. Give your own with --base-yield."
+        )
+    if members is None:
+        told.append("No members file was given: members without a plot are not counted.")
+    if chosen.season is None:
+        told.append(
+            "No season was given: ages of plantings are not used and there are no months. Give --season 2026/27."
+        )
+    elif monthly.empty:
+        told.append(f"No harvest calendar of {chosen.crop.title} in {crops.country_name(chosen.country)} is known.")
+    return told
+
+
+def versions() -> dict[str, str]:
+    return {"geomap": __version__, "python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+
+
+def described(role: str, path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"role": role, "name": path.name, "sha256": digest, "bytes": path.stat().st_size}

@@ -1,0 +1,297 @@
+"""The whole flow on a page: plots and land cover → potential of each plot, member and cooperative, with an interval."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import geopandas as gpd
+import pandas as pd
+
+from geomap import reference
+from geomap.engine import Progress
+from geomap.findings import join_findings, make_findings
+from geomap.landcover.extract import Extraction, class_areas
+from geomap.landcover.product import Product
+from geomap.landcover.product import product as named_product
+from geomap.landcover.profile import environment
+from geomap.plots.formats import read_members, read_plots
+from geomap.plots.join import join_members
+from geomap.plots.prepare import Prepared, prepare_plots
+from geomap.provenance import assumptions, described, parameters, versions, warnings
+from geomap.supply import crops
+from geomap.supply.choice import Choice, choose
+from geomap.supply.items import Items, join_items
+from geomap.supply.months import COLUMNS as MONTH_COLUMNS
+from geomap.supply.months import harvest_calendar, months
+from geomap.supply.narrow import what_would_narrow
+from geomap.supply.potential import declared_ratios, plot_potential, unmapped_members
+from geomap.supply.pricing import priced
+from geomap.supply.sums import SUM_COLUMNS, attribute_labels, group_sums
+from geomap.supply.totals import totals, variance_shares
+
+EVIDENCE: Final = "country averages"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One estimation with its inputs, versions and results. All quantities of mass are kg of the product form.
+
+    Attributes
+    ----------
+    plots : index plot_id, sorted, EPSG:4326; areas in ha, potential with its interval, attributes as given.
+    classes : plot_id, product, class, name, area_ha.
+    members, cooperatives : one row each; id, members, plots, members_mapped, areas, potential and its interval.
+        Cooperatives also hold unmapped_kg, the part of their potential that rests on members without a plot.
+    by : the same table per attribute summed by.
+    total : the sum over all cooperatives, errors they share included.
+    months : cooperative_id, month, quantity, mean_kg, p10_kg, p50_kg, p90_kg; empty without a season or calendar.
+    variance : cooperative_id ("all" for the sum), quantity, source, share of the variance that would go with it.
+    environment : cooperative_id, class, name, area_ha, share of the measured plots' area.
+    findings : what was found, priced in hectares and kilograms.
+    summary : parameters, inputs, versions, totals, assumptions and warnings, as written to summary.json.
+    rasters, product : the land cover.
+    timings : seconds per stage.
+    """
+
+    plots: gpd.GeoDataFrame
+    classes: pd.DataFrame
+    members: pd.DataFrame
+    cooperatives: pd.DataFrame
+    by: dict[str, pd.DataFrame]
+    total: "pd.Series[Any]"
+    months: pd.DataFrame
+    variance: pd.DataFrame
+    environment: pd.DataFrame
+    findings: pd.DataFrame
+    summary: dict[str, Any]
+    rasters: tuple[Path, ...]
+    product: Product
+    timings: dict[str, float]
+
+
+class _Clock:
+    """Seconds per stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = round(now - self._last, 3)
+        self._last = now
+
+
+def estimate_files(
+    plots: Path,
+    rasters: Sequence[Path],
+    *,
+    members: Path | None = None,
+    mapping: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Run:
+    """Potential from files; see `estimate`. The summary names every file with its SHA-256.
+
+    Raises
+    ------
+    GeomapError : a file, column, CRS, crop, country, product or raster is wrong.
+    """
+    clock = _Clock()
+    inputs = [("plots", Path(plots)), *(("raster", Path(path)) for path in rasters)]
+    if members is not None:
+        inputs.append(("members", Path(members)))
+    choose(
+        options["crop"], options["country"], **{key: options.get(key) for key in ("form", "season", "base_yield_kg")}
+    )
+    named_product(options["product"])
+    tell = progress or (lambda stage, done, total: None)
+    tell("reading", 0, 1)
+    table, people, found = read_inputs(plots, members, mapping=mapping)
+    tell("reading", 1, 1)
+    clock.lap("read")
+    files = [described(role, path) for role, path in inputs]
+    clock.lap("hash inputs")
+    run = estimate(table, rasters, members=people, findings=found, inputs=files, progress=progress, **options)
+    return replace(run, timings={**clock.seconds, **run.timings})
+
+
+def read_inputs(
+    plots: Path, members: Path | None = None, *, mapping: Mapping[str, str] | None = None
+) -> tuple[gpd.GeoDataFrame, pd.DataFrame | None, list[pd.DataFrame]]:
+    """Plots, members (None without a file) and what was found while reading them."""
+    table, found = read_plots(Path(plots), mapping=mapping)
+    if members is None:
+        return table, None, [found]
+    people, found_too = read_members(Path(members), mapping=mapping)
+    return table, people, [found, found_too]
+
+
+def estimate(
+    plots: gpd.GeoDataFrame,
+    rasters: Sequence[Path],
+    *,
+    product: str,
+    crop: str,
+    country: str,
+    members: pd.DataFrame | None = None,
+    season: str | None = None,
+    form: str | None = None,
+    base_yield_kg: float | None = None,
+    by: Sequence[str] = (),
+    findings: Sequence[pd.DataFrame] = (),
+    inputs: Sequence[Mapping[str, Any]] = (),
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Potential of each plot, member and cooperative in kilograms of the product form, with an interval.
+
+    Parameters
+    ----------
+    plots : as `read_plots` returns them: index plot_id, EPSG:4326. Their order does not matter.
+    rasters : GeoTIFF tiles of one land-cover product.
+    product, crop, country : names; country as ISO 3166 code or name.
+    members : as `read_members` returns them. Members without a plot count with their declared area or a mean.
+    season : "2026/27"; without it ages are unknown and there are no months.
+    form : product form; the crop's default where it is not given.
+    base_yield_kg : the user's own base yield per planted hectare (or hive) instead of the table's.
+    by : attributes of plots or members to sum by.
+    findings : what was found while reading.
+    inputs : files, for the summary.
+    workers : threads; never changes a result.
+    progress : called with stage, done, total.
+
+    Raises
+    ------
+    UnknownNameError : crop, country, product, form or season is not known.
+    ColumnError : neither plots nor members have an attribute of `by`.
+    RasterError, CrsError : see `class_areas`.
+    """
+    clock = _Clock()
+    chosen = choose(crop, country, form=form, season=season, base_yield_kg=base_yield_kg)
+    legend = named_product(product)
+    ours, other = _of_this_crop(plots.sort_index(kind="stable"), chosen.crop)
+    joined = join_members(ours, members, attributes=by)
+    prepared = prepare_plots(joined.plots, members if members is None else joined.members, progress=progress)
+    clock.lap("check and prepare")
+    extraction = class_areas(prepared.plots, rasters, legend, workers=workers, progress=progress)
+    clock.lap("land cover")
+    mapped, unmapped, ratios = _items(prepared, joined.members, extraction, chosen, legend)
+    items = join_items([mapped, unmapped])
+    clock.lap("potential")
+    cooperatives = group_sums(items, items.table["cooperative_id"])
+    total = group_sums(items, pd.Series("all", index=items.table.index)).iloc[0]
+    people = group_sums(items, items.table["member_id"])
+    labels = attribute_labels(items, prepared.plots, joined.members, by)
+    shares = _variance(items)
+    clock.lap("totals")
+    table = _plot_table(prepared, extraction, mapped)
+    monthly = _monthly(cooperatives, chosen)
+    found = join_findings([*findings, other, prepared.findings, extraction.findings])
+    result = Run(
+        plots=table,
+        classes=extraction.classes,
+        members=_with_names(people, joined.members),
+        cooperatives=cooperatives.drop(columns="var"),
+        by={column: group_sums(items, labels[column]).drop(columns="var") for column in by},
+        total=total.drop("var"),
+        months=monthly,
+        variance=shares,
+        environment=environment(extraction.classes, prepared.plots["cooperative_id"]),
+        findings=priced(found, table, cooperatives),
+        summary={
+            "parameters": parameters(chosen, legend, by),
+            "inputs": list(inputs),
+            "versions": versions(),
+            "tables": reference.versions(),
+            "totals": {name: _number(total[name]) for name in SUM_COLUMNS},
+            "assumptions": assumptions(chosen, legend, ratios),
+            "warnings": [*joined.warnings, *warnings(chosen, monthly, members)],
+            "narrow": what_would_narrow(shares[shares["cooperative_id"] == "all"], items),
+            "evidence": EVIDENCE,
+        },
+        rasters=tuple(Path(path) for path in rasters),
+        product=legend,
+        timings=clock.seconds,
+    )
+    clock.lap("tables")
+    return result
+
+
+def _items(
+    prepared: Prepared, people: pd.DataFrame, extraction: Extraction, chosen: Choice, legend: Product
+) -> tuple[Items, Items, pd.DataFrame]:
+    """Items of the plots, items of the members without one, and the ratio by which declared areas were corrected."""
+    ratios = declared_ratios(prepared.plots, people)
+    known: dict[str, Any] = {"crop": chosen.crop, "base": chosen.base, "conversion": chosen.conversion}
+    mapped = plot_potential(
+        prepared.plots,
+        extraction.classes,
+        extraction.cover,
+        legend=legend.legend,
+        season_year=chosen.season_year,
+        ratios=ratios,
+        country=chosen.country,
+        **known,
+    )
+    return mapped, unmapped_members(people, mapped, ratios=ratios, country=chosen.country, **known), ratios
+
+
+def _of_this_crop(plots: gpd.GeoDataFrame, crop: crops.Crop) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
+    """Plots declared for the crop or for none, and a finding for each of the others."""
+    named = plots["crop"].fillna("").str.strip()
+    other = ~named.str.lower().isin(["", crop.name])
+    texts = [f"Declared for {text}; this run is about {crop.name}" for text in named[other]]
+    return plots[~other], make_findings("other_crop", plots.index[other], texts, action="left_out")
+
+
+def _plot_table(prepared: Prepared, extraction: Extraction, mapped: Items) -> gpd.GeoDataFrame:
+    """The plots with land cover, productive area and potential beside what was given."""
+    cover, terms = extraction.cover, mapped.table
+    found = totals(mapped, pd.Series(mapped.table.index, index=mapped.table.index)).reindex(mapped.table.index)
+    return prepared.plots.assign(
+        nodata_ha=cover["nodata_ha"].fillna(0.0),
+        outside_ha=cover["outside_ha"].fillna(0.0),
+        unknown_ha=cover["unknown_ha"].fillna(0.0),
+        f=terms["f"],
+        productive_ha=terms["productive_ha"],
+        potential_kg=found["mean_kg"],
+        potential_p10_kg=found["p10"],
+        potential_p50_kg=found["p50"],
+        potential_p90_kg=found["p90"],
+        supply_kg=float("nan"),
+    )
+
+
+def _with_names(sums: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
+    """The sums per member with cooperative, name and community."""
+    known = members.reindex(sums["id"])
+    told = {column: known[column].to_numpy() for column in ("cooperative_id", "name", "community") if column in known}
+    return sums.drop(columns=["var", "unmapped_kg"]).assign(**told)
+
+
+def _variance(items: Items) -> pd.DataFrame:
+    """Shares of the variance per cooperative and of the sum."""
+    parts = [variance_shares(items), variance_shares(items, items.table["cooperative_id"])]
+    table = pd.concat(parts, ignore_index=True).rename(columns={"group": "cooperative_id"})
+    table.insert(1, "quantity", "potential")
+    return table
+
+
+def _monthly(cooperatives: pd.DataFrame, chosen: Choice) -> pd.DataFrame:
+    """Potential per month; empty without a season or where no calendar is known."""
+    calendar = harvest_calendar(chosen.crop.name, chosen.country)
+    if chosen.season is None or calendar.empty:
+        return pd.DataFrame(columns=MONTH_COLUMNS)
+    sums = cooperatives.set_index("id").rename(columns={"potential_kg": "mean_kg"})[["mean_kg", "var"]]
+    named = sums.rename_axis("cooperative_id")
+    return months(named, calendar, chosen.season, start_month=chosen.crop.season_start_month)
+
+
+def _number(value: Any) -> Any:
+    """A number that JSON knows: None for NaN, whole numbers whole."""
+    if pd.isna(value):
+        return None
+    return int(value) if float(value).is_integer() and not isinstance(value, float) else round(float(value), 4)

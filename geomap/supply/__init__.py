@@ -1,0 +1,1 @@
+"""From plots and land cover to kilograms with their error."""

@@ -1,0 +1,136 @@
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from pydantic import BaseModel
+
+import geomap
+from api import errors
+from api.app import create_app
+from api.settings import Settings
+from geomap.errors import FileError, GeomapError, OutputError
+
+
+class Plot(BaseModel):
+    area_ha: float
+
+
+@pytest.fixture
+def app(tmp_path) -> FastAPI:
+    return create_app(Settings(work_dir=tmp_path))
+
+
+@pytest.fixture
+def client(app) -> TestClient:
+    return TestClient(app, raise_server_exceptions=False)
+
+
+def raising(app: FastAPI, error: Exception) -> None:
+    @app.get("/fail")
+    def fail() -> None:
+        raise error
+
+
+def test_a_running_service_is_live(client):
+    answer = client.get("/health/live")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+def test_a_service_with_a_work_folder_is_ready(client):
+    answer = client.get("/health/ready")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+def test_a_service_without_its_work_folder_is_live_but_not_ready(tmp_path):
+    client = TestClient(create_app(Settings(work_dir=tmp_path / "gone")))
+    assert client.get("/health/live").status_code == 200
+    answer = client.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "not_ready"
+    assert str(tmp_path) not in answer.text
+
+
+def test_the_version_is_the_packages(client):
+    assert client.get("/version").json() == {"geomap": geomap.__version__}
+
+
+def test_settings_come_from_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("GEOMAP_API_WORK_DIR", str(tmp_path))
+    monkeypatch.setenv("GEOMAP_API_EXPOSE_SCHEMA", "no")
+    assert create_app().state.settings == Settings(work_dir=tmp_path, expose_schema=False)
+
+
+def test_two_services_in_one_process_keep_their_own_settings(tmp_path):
+    one, two = (create_app(Settings(work_dir=tmp_path / name)) for name in ("one", "two"))
+    assert one.state.settings.work_dir != two.state.settings.work_dir
+
+
+def test_the_schema_can_be_kept_private(tmp_path):
+    client = TestClient(create_app(Settings(work_dir=tmp_path, expose_schema=False)))
+    assert client.get("/openapi.json").status_code == 404
+
+
+def test_the_schema_names_every_route(client):
+    assert client.get("/openapi.json").json()["paths"].keys() >= {"/health/live", "/health/ready", "/version"}
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_no_page_that_loads_scripts_from_elsewhere_is_served(client, path):
+    assert client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [("GET", "/nowhere", 404, "not_found"), ("POST", "/version", 405, "method_not_allowed")],
+)
+def test_errors_of_the_framework_have_the_same_body(client, method, path, status, code):
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert answer.json().keys() == {"code", "detail"}
+    assert answer.json()["code"] == code
+
+
+def test_a_method_that_is_not_allowed_is_answered_with_those_that_are(client):
+    assert client.post("/version").headers["allow"] == "GET"
+
+
+@pytest.mark.parametrize("kind", [kind for kind, status in errors.STATUS.items() if status < 500])
+def test_an_error_in_the_data_says_its_code_and_what_to_do(app, client, kind):
+    raising(app, kind("plots.shp is empty.", todo="Send it again."))
+    answer = client.get("/fail")
+    assert answer.status_code == errors.STATUS[kind]
+    assert answer.json() == {"code": kind.code, "detail": "plots.shp is empty. Send it again."}
+
+
+def test_an_error_not_in_the_table_has_the_status_of_its_parent(app, client):
+    class ArchiveError(FileError):
+        code = "archive"
+
+    raising(app, ArchiveError("plots.zip holds itself."))
+    answer = client.get("/fail")
+    assert (answer.status_code, answer.json()["code"]) == (422, "archive")
+
+
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("secret"), OutputError("secret"), GeomapError("secret")], ids=lambda e: type(e).__name__
+)
+def test_a_fault_says_nothing_of_the_inside_but_is_logged(app, client, caplog, error):
+    raising(app, error)
+    answer = client.get("/fail")
+    assert answer.status_code == 500
+    assert answer.json()["code"] == "internal"
+    assert "secret" not in answer.text
+    assert "secret" in caplog.text
+
+
+@pytest.mark.parametrize("value", ["NaN", "1e999", '"secret"'])
+def test_a_wrong_request_is_told_where_but_not_sent_back(app, client, value):
+    @app.post("/plots")
+    def plots(plot: Plot) -> None:
+        pass
+
+    answer = client.post("/plots", content=f'{{"area_ha": [{value}]}}', headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "invalid_request"
+    assert answer.json()["detail"].startswith("body.area_ha: ")
+    assert "secret" not in answer.text
+    assert "NaN" not in answer.text

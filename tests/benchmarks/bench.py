@@ -1,0 +1,156 @@
+"""Speed and memory against peers, on data made here, in one run: prints a table and writes JSON.
+
+    python tests/benchmarks/bench.py [--size 36000] [--plots 100000] [--out out/bench]
+
+Peers do the same job: hectares per class of every plot. exactextract runs in both of its strategies and the faster one
+counts; rasterstats runs on a sample and its time is scaled up. Times are the median of `--repeat` runs, of ours and of
+decoding alone; machines differ, so read the ratios.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import exactextract
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import rasterstats
+
+from geomap.engine import default_workers, ordered_map
+from geomap.landcover.extract import NO_DATA, _outlines, _tasks, class_areas
+from geomap.landcover.product import product
+from geomap.landcover.source import Rasters
+from geomap.plots.area import area_ha
+from geomap.simulate import bench_world
+
+PRODUCT = "esa-worldcover-2021"
+SAMPLE = 500
+
+
+def timed(work: Callable[[], Any], repeat: int = 1) -> tuple[float, Any]:
+    """Median seconds of some runs, and the last result."""
+    seconds = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        result = work()
+        seconds.append(time.perf_counter() - start)
+    return median(seconds), result
+
+
+def decode_only(plots: gpd.GeoDataFrame, raster: Path) -> int:
+    """Decode the blocks that the plots touch, with the threads that extraction uses, and nothing else."""
+    legend = product(PRODUCT)
+    with Rasters([raster], legend) as opened:
+        (grid,) = opened.grids
+        tasks = list(_tasks(_outlines(plots.geometry.to_numpy(), grid).bounds, grid))
+
+        def read(task: Any) -> int:
+            top, left = int(task.boxes[:, 0].min()), int(task.boxes[:, 2].min())
+            bottom, right = int(task.boxes[:, 1].max()), int(task.boxes[:, 3].max())
+            return opened.read(grid, (top, left), (bottom - top, right - left), legend.nodata).size
+
+        return sum(ordered_map(read, tasks))
+
+
+def run_exactextract(plots: gpd.GeoDataFrame, raster: Path, strategy: str) -> pd.DataFrame:
+    """Distinct classes and their shares per plot, as exactextract gives them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return exactextract.exact_extract(
+            str(raster), plots, ["unique", "frac"], include_cols=["plot_id"], output="pandas", strategy=strategy
+        )
+
+
+def largest_difference(ours: pd.DataFrame, theirs: pd.DataFrame, area: pd.Series) -> float:
+    """Largest difference of a class's hectares in any plot, as a share of the plot's area.
+
+    exactextract gives shares of the plot's cells; the cells of one plot differ in area by less than 1e-6.
+    """
+    rows = theirs.explode(["unique", "frac"]).dropna()
+    index = [rows["plot_id"], rows["unique"].astype(int).replace(0, NO_DATA).rename("class")]
+    expected = rows["frac"].astype(float).groupby(index).sum()
+    share = ours.set_index(["plot_id", "class"])["area_ha"]
+    share = share / area.reindex(share.index.get_level_values("plot_id")).to_numpy()
+    both = pd.concat([share, expected], axis=1, keys=["ours", "theirs"]).fillna(0.0)
+    return float((both["ours"] - both["theirs"]).abs().max())
+
+
+def whole_estimate(plots: Path, raster: Path, out: Path) -> tuple[float, float]:
+    """Seconds and peak memory in MB of the whole command in a process of its own."""
+    command = [
+        sys.executable, "-m", "geomap.cli", "estimate", str(plots), "--raster", str(raster), "--product", PRODUCT,
+        "--crop", "coffee", "--country", "HN", "--season", "2026/27", "--out", str(out),
+    ]  # fmt: skip
+    start = time.perf_counter()
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit(f"`{' '.join(command)}` ended with status {child.returncode}")
+    return time.perf_counter() - start, used.ru_maxrss / 1024
+
+
+def bench(folder: Path, *, size: int, plots: int, repeat: int) -> dict[str, Any]:
+    """All figures: seconds, ratios, largest difference, peak memory."""
+    folder.mkdir(parents=True, exist_ok=True)
+    seconds: dict[str, float] = {}
+    made = folder / f"world-{size}-{plots}"
+    seconds["make data"], paths = timed(lambda: bench_world(made, seed=1, size=size, plots=plots))
+    table = gpd.read_parquet(paths.plots).set_index("plot_id").sort_index()
+    legend, flat = product(PRODUCT), table.reset_index()[["plot_id", "geometry"]]
+    class_areas(table.iloc[:10], [paths.landcover], legend)  # compiles, and fills no cache that counts
+    seconds["geomap"], found = timed(lambda: class_areas(table, [paths.landcover], legend), repeat)
+    seconds["decoding alone"], _ = timed(lambda: decode_only(table, paths.landcover), repeat)
+    for strategy in ("feature-sequential", "raster-sequential"):
+        name = f"exactextract {strategy}"
+        seconds[name], theirs = timed(lambda s=strategy: run_exactextract(flat, paths.landcover, s))
+    sample = table.sample(min(SAMPLE, len(table)), random_state=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        one, _ = timed(lambda: rasterstats.zonal_stats(sample, str(paths.landcover), categorical=True, nodata=0))
+    seconds["rasterstats (scaled)"] = one * len(table) / len(sample)
+    seconds["whole estimate"], peak_mb = whole_estimate(paths.plots, paths.landcover, folder / "estimate")
+    fastest = min(value for name, value in seconds.items() if name.startswith("exactextract"))
+    return {
+        "plots": len(table),
+        "cells": size * size,
+        "workers": default_workers(),
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "times as fast as exactextract": round(fastest / seconds["geomap"], 1),
+        "times as fast as rasterstats": round(seconds["rasterstats (scaled)"] / seconds["geomap"], 1),
+        "time against decoding alone": round(seconds["geomap"] / seconds["decoding alone"], 2),
+        "whole estimate against exactextract": round(seconds["whole estimate"] / fastest, 2),
+        "whole estimate peak MB": round(peak_mb),
+        "largest difference from exactextract (share of plot)": float(
+            np.format_float_positional(largest_difference(found.classes, theirs, area_ha(table.geometry)), 2, fractional=False)
+        ),
+    }
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=36_000, help="cells on each side of the raster")
+    parser.add_argument("--plots", type=int, default=100_000)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("out/bench"))
+    chosen = parser.parse_args()
+    figures = bench(chosen.out, size=chosen.size, plots=chosen.plots, repeat=chosen.repeat)
+    (chosen.out / "bench.json").write_text(json.dumps(figures, indent=2) + "\n")
+    for name, value in {**{f"{key}, s": text for key, text in figures["seconds"].items()}, **figures}.items():
+        if not isinstance(value, dict):
+            sys.stdout.write(f"{name:<56}{value:>14}\n")
+    sys.stdout.write(f"\nThe figures stand in {chosen.out / 'bench.json'}.\n")
+
+
+if __name__ == "__main__":
+    main()
