@@ -38,8 +38,8 @@ format: $(DEV) ## put the code in format and mend what can be mended
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
-bench: $(DEV) ## the benchmarks (tests/benchmarks/bench_*.py), one after the other
-	@$(PY) -m pytest tests/benchmarks -o python_files='bench_*.py' -s
+bench: $(DEV) ## speed and memory against peers on data made here; figures in out/bench
+	@$(PY) tests/benchmarks/bench.py --out out/bench
 
 lock: $(UV) ## make both locks again from pyproject.toml (UPGRADE=--upgrade for newer releases)
 	@echo "Making requirements.lock"

@@ -207,7 +207,7 @@ def estimate(
             "versions": versions(),
             "tables": reference.versions(),
             "totals": {name: _number(total[name]) for name in SUM_COLUMNS},
-            "assumptions": assumptions(chosen, legend, ratios),
+            "assumptions": assumptions(chosen, legend, _used(ratios, items)),
             "warnings": [*joined.warnings, *warnings(chosen, monthly, members)],
             "narrow": what_would_narrow(shares[shares["cooperative_id"] == "all"], items),
             "evidence": EVIDENCE,
@@ -278,6 +278,12 @@ def _variance(items: Items) -> pd.DataFrame:
     table = pd.concat(parts, ignore_index=True).rename(columns={"group": "cooperative_id"})
     table.insert(1, "quantity", "potential")
     return table
+
+
+def _used(ratios: pd.DataFrame, items: Items) -> pd.DataFrame:
+    """The ratios that some declared area was multiplied by."""
+    declared = items.table.loc[items.table["kind"] != "measured", "cooperative_id"]
+    return ratios[ratios.index.isin(declared)]
 
 
 def _monthly(cooperatives: pd.DataFrame, chosen: Choice) -> pd.DataFrame:

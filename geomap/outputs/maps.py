@@ -303,8 +303,11 @@ def _located(plots: "gpd.GeoDataFrame") -> tuple["gpd.GeoDataFrame", Any]:
 
 def _bounds(geometry: Any) -> Bounds | None:
     """West, south, east, north of shapes; None where there are none."""
-    west, south, east, north = (float(limit) for limit in shapely.total_bounds(np.asarray(geometry, dtype=object)))
-    return (west, south, east, north) if np.isfinite([west, south, east, north]).all() else None
+    places = shapely.get_coordinates(np.asarray(geometry, dtype=object))
+    if not len(places):
+        return None
+    (west, south), (east, north) = places.min(axis=0).tolist(), places.max(axis=0).tolist()
+    return west, south, east, north
 
 
 def _place(box: Sequence[float]) -> str:

@@ -78,7 +78,7 @@ def report(run: "Run") -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(kg=kilograms, number=significant, ha=hectares, percent=percent, size=_size)
+    environment.filters.update(kg=kilograms, mass=mass, number=significant, ha=hectares, percent=percent, size=_size)
     source = files("geomap.outputs").joinpath("report.html.jinja").read_text(encoding="utf-8")
     return environment.from_string(source).render(_shown(_content(run))) + "\n"
 
@@ -108,6 +108,17 @@ def significant(value: float) -> str:
     return f"{round(value, decimals):,.{max(decimals, 0)}f}".replace("-", "−")
 
 
+def mass(value: float) -> str:
+    """Kilograms without their unit, for a table; a trace is not called 0.
+
+    Examples
+    --------
+    >>> mass(41_234.5), mass(0.2)
+    ('41,200', 'less than 1')
+    """
+    return "less than 1" if value is not None and 0 < value < 1 else significant(value)
+
+
 def kilograms(value: float) -> str:
     """Kilograms for reading; from 10,000 kg with tonnes in brackets.
 
@@ -119,7 +130,7 @@ def kilograms(value: float) -> str:
     if value is None or not math.isfinite(value):
         return "not known"
     tonnes = f" ({significant(value / 1000)}{_GAP}t)" if abs(value) >= 10_000 else ""
-    return f"{significant(value)}{_GAP}kg{tonnes}"
+    return f"{mass(value)}{_GAP}kg{tonnes}"
 
 
 def hectares(value: float) -> str:
@@ -219,7 +230,7 @@ def _source_words(source: str, legend: pd.DataFrame) -> tuple[str, str]:
 
 
 def _narrow(run: "Run", errors: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """At most three inputs that would narrow the numbers most: in short for the first line, and with what they bring."""
+    """At most three inputs that would narrow the numbers most: short for the first line, and as told."""
     fallback = (_DELIVERIES, _SOURCES["unmapped"][1], _SOURCES["age"][1])
     told = run.summary.get("narrow") or [row["remedy"] for row in errors] or fallback
     items = [str(item) for item in dict.fromkeys(filter(None, told))][:3]
@@ -300,7 +311,7 @@ def _ticks(highest: float) -> list[float]:
     """
     if highest <= 0:
         return [0.0, 1.0]
-    rough = highest / 4
+    rough = highest / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
     return [step * place for place in range(math.ceil(highest / step - 1e-9) + 1)]

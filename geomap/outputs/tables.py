@@ -68,6 +68,8 @@ COLUMN_DOCS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "hives": ("count", "Bee hives"),
         "row": ("", "Row in the source file, the first is 1"),
         "area_sd_ha": ("ha", "Standard error of area_ha from GPS"),
+        "unknown_ha": ("ha", "Ground with map codes that the legend does not know"),
+        "f": ("0–1", "Share of the ground that can bear the crop"),
         "geometry": ("degrees", "Outline or point, longitude and latitude (EPSG:4326), WKB"),
         "bbox": ("degrees", "The outline's bounds, for readers that filter by place"),
     },

@@ -112,7 +112,7 @@ def count_once(plots: gpd.GeoDataFrame, area_ha: pd.Series) -> Overlaps:
 
 def _claimants(plots: gpd.GeoDataFrame) -> Rows:
     """Who claims each plot, as a number: its member, or the plot itself where no member is named."""
-    member, cooperative = plots["member_id"].fillna(""), plots["cooperative_id"].fillna("")
+    member, cooperative = (plots[column].fillna("").astype("str") for column in ("member_id", "cooperative_id"))
     alone = "\x1f\x1f" + plots.index.to_series()
     return np.asarray(pd.factorize((cooperative + "\x1f" + member).where(member != "", alone))[0])
 

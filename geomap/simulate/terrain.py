@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
 
 Floats = NDArray[np.float32]
 CELL: Final = 1 / 12_000
@@ -81,7 +82,7 @@ def make_landscape(
     elevation = _elevation(rng, course)
     slope = _slope(elevation)
     sites = _village_sites(rng, elevation, slope, villages)
-    near = _nearness(shape, sites, reach=90.0)
+    near = _nearness(shape, sites, reach=90)
     cover = _vegetation(rng, elevation, slope, near)
     _paint_water(rng, cover, elevation, course)
     _paint_built(rng, cover, sites)
@@ -114,10 +115,9 @@ def _elevation(rng: np.random.Generator, course: NDArray[np.float64]) -> Floats:
 
 
 def _slope(elevation: Floats) -> Floats:
-    """Rise over run of the land, smoothed over 80 m; cells of 9.2 m."""
-    south, east = np.gradient(elevation[::8, ::8])
-    coarse = np.hypot(south, east) / np.float32(8 * 9.2)
-    return np.asarray(np.kron(coarse, np.ones((8, 8), np.float32))[: elevation.shape[0], : elevation.shape[1]])
+    """Rise over run of the land, smoothed over 150 m; cells of 9.2 m."""
+    south, east = np.gradient(elevation)
+    return np.asarray(uniform_filter(np.hypot(south, east) / np.float32(9.2), 17), dtype=np.float32)
 
 
 def _village_sites(rng: np.random.Generator, elevation: Floats, slope: Floats, count: int) -> NDArray[np.int64]:
@@ -134,13 +134,16 @@ def _village_sites(rng: np.random.Generator, elevation: Floats, slope: Floats, c
     return sites
 
 
-def _nearness(shape: tuple[int, int], sites: NDArray[np.int64], *, reach: float) -> Floats:
-    """1 at a village, falling to 1/e at `reach` cells."""
-    rows, columns = np.ogrid[: shape[0] : 8, : shape[1] : 8]
-    near = np.zeros((len(rows), columns.shape[1]), dtype=np.float32)
+def _nearness(shape: tuple[int, int], sites: NDArray[np.int64], *, reach: int) -> Floats:
+    """1 at a village, falling to 1/e at `reach` cells; 0 beyond six times that."""
+    near = np.zeros(shape, dtype=np.float32)
     for row, column in sites:
-        near = np.maximum(near, np.exp(-np.hypot(rows - row, columns - column) / reach).astype(np.float32))
-    return np.asarray(np.kron(near, np.ones((8, 8), np.float32))[: shape[0], : shape[1]])
+        top, left = max(row - 6 * reach, 0), max(column - 6 * reach, 0)
+        place = near[top : row + 6 * reach, left : column + 6 * reach]
+        rows, columns = np.ogrid[top : top + place.shape[0], left : left + place.shape[1]]
+        apart = np.hypot((rows - row).astype(np.float32), (columns - column).astype(np.float32))
+        np.maximum(place, np.exp(-apart / np.float32(reach)), out=place)
+    return near
 
 
 def _standard(field: Floats) -> Floats:
@@ -183,9 +186,9 @@ def _paint_water(
     width = 2.4 + 1.0 * np.sin(np.arange(size) / 170)
     banks = fractal(rng, (size, size), roughness=3.0, longest=300)
     along = (columns - 0.22 * size) / (0.05 * size)
-    across = 0.014 * size * np.sqrt(np.clip(1 - along**2, 0, None))
-    lake = (distance + 7 * banks < across) & (np.abs(along) < 1)
-    shore = (distance + 7 * banks < across + 8) & (np.abs(along + 0.8) < 0.3)
+    across = 0.016 * size * np.sqrt(np.clip(1 - along**2, 0, None))
+    lake = (distance + 11 * banks < across) & (np.abs(along) < 1)
+    shore = (distance + 11 * banks < across + 8) & (np.abs(along + 0.8) < 0.3)
     cover[(distance < width + 2.5) & (banks > 1.1)] = BARE
     cover[shore & (elevation < 760)] = WETLAND
     cover[lake | (distance < width)] = WATER
@@ -200,7 +203,5 @@ def _paint_built(rng: np.random.Generator, cover: NDArray[np.uint8], sites: NDAr
         ragged = fractal(rng, (2 * half, 2 * half), roughness=2.4, longest=60)
         core = np.exp(-(rows**2 + columns**2) / (2 * reach**2)) + 0.28 * ragged > 0.62
         hamlets = (0.004 * np.hypot(rows, columns) < 0.5) & (ragged > 2.9)
-        place = cover[max(row - half, 0) : row + half, max(column - half, 0) : column + half]
-        built = (core | hamlets)[-place.shape[0] :, -place.shape[1] :] if row < half or column < half else (core | hamlets)
-        built = built[: place.shape[0], : place.shape[1]]
-        place[built & (place != WATER)] = BUILT
+        place = cover[row - half : row + half, column - half : column + half]
+        place[(core | hamlets) & (place != WATER)] = BUILT

@@ -373,6 +373,6 @@ def _country_names() -> dict[str, str]:
 def _unknown(kind: str, name: str, known: Iterable[str], *, why: str, listed: bool = True) -> UnknownNameError:
     choices = sorted(known)
     close = difflib.get_close_matches(_fold(name), choices, n=1, cutoff=0.5)
-    guess = f"Did you mean '{close[0]}'? " if close else ""
+    guess = f"Did you mean '{close[0] if listed else close[0].title()}'? " if close else ""
     todo = f"Known: {', '.join(choices)}." if listed else "Give the English name or the two-letter ISO 3166 code."
     return UnknownNameError(f"No {kind} is called '{name}'.", why=why, todo=guess + todo)

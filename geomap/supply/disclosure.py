@@ -6,8 +6,8 @@ The rules, each with where it comes from:
 2. the largest member has at most half, and all but the two largest have at least a tenth of the largest (dominance and
    p %-rule),
 3. sums are rounded to a base of at least a typical member and a fifth of the largest. So a published number leaves
-   every member in it open by ±10 % or more, also to people who know all the others in it. (Who knows all others can narrow a
-   large member further where a cooperative and a cell overlap; see the tests for what is tried.)
+   every member in it open by ±10 % or more, also to people who know all the others in it. (They can narrow a large
+   member further where a cooperative and a cell overlap.)
 4. what is left out is itself a publishable sum, or more is left out: no difference of sums is one hidden part,
 5. an interval is given as a share of the rounded mean, in steps of 5 %: it tells nothing more of the mean.
 """
@@ -127,7 +127,7 @@ def cooperative_totals(cooperatives: pd.DataFrame, members: pd.DataFrame) -> pd.
 
 
 def run_total(total: Mapping[str, Any], shown: pd.DataFrame, cooperatives: pd.DataFrame, members: pd.DataFrame) -> Row:
-    """The run's total as buyers may see it: the sum of the rounded cooperatives and of the hidden ones together, rounded.
+    """The run's total as buyers may see it: the rounded cooperatives and the hidden ones together, rounded, added up.
 
     So it adds up with the table, and is no further number that narrows what the others leave open.
 

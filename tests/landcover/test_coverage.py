@@ -111,7 +111,7 @@ def run_kernel(cache, *, source=None, **environment):
 
 def copy_of_the_package(folder: Path) -> Path:
     """A second installation that holds the kernel alone."""
-    import geomap.landcover.coverage as original  # noqa: PLC0415
+    import geomap.landcover.coverage as original
 
     (folder / "geomap" / "landcover").mkdir(parents=True)
     for init in (folder / "geomap" / "__init__.py", folder / "geomap" / "landcover" / "__init__.py"):

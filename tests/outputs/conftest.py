@@ -390,7 +390,7 @@ def chromium():
 
 @pytest.fixture
 def chromium_page(chromium, tmp_path):
-    """`open_page(html, width=…, height=…)` -> page; `page.requests` and `page.problems` collect what it asked for and complained of."""
+    """`open_page(html, width=…, height=…)` -> page; its `requests` and `problems` say what it asked and complained."""
     contexts = []
 
     def open_page(html, *, width=1280, height=800):

@@ -29,7 +29,9 @@ def told(findings):
     "corner", [(181, 0), (-180.1, 0), (0, 90.5), (0, -91), (np.nan, 0), (0, np.inf), (1e308, 1e308)]
 )
 def test_a_coordinate_off_the_globe_or_no_number_blocks(corner):
-    plots = plots_of([Polygon([(0, 0), (1, 0), corner]), box(-180, -90, 180, 90), None], declared_area_ha=2.0)
+    with np.errstate(invalid="ignore"):
+        off = Polygon([(0, 0), corner, (1, 1)])
+    plots = plots_of([off, box(-180, -90, 180, 90), None], declared_area_ha=2.0)
     findings = checks.check_coordinates(plots)
     assert told(findings) == [("P1", "out_of_range", "block", "left_out")]
     assert findings["effect_ha"].tolist() == [-2.0]

@@ -26,8 +26,7 @@ def told(findings):
 
 # A square of .004 degrees with a spike out and back on its eastern side: no area in the spike.
 SPIKE = Polygon([(0, 0), (0.004, 0), (0.004, 0.002), (0.006, 0.002), (0.004, 0.002), (0.004, 0.004), (0, 0.004)])
-# The same square; its track crosses itself near the end and leaves a loop of .0001 × .0001 / 4, .0156 % of it.
-LOOP = Polygon([(0, 0), (0.004, 0), (0.004, 0.004), (0, 0.004), (0, 0.0001), (-0.0001, 0.0001), (0, 0)])
+# The same square; its track crosses itself near the end and leaves a loop of a few square metres.
 SMALL_LOOP = Polygon([(0, 0), (0.004, 0), (0.004, 0.004), (0.0001, 0.004), (0, 0.0039), (0, 0.004), (0.0001, 0.0039)])
 BOW_TIE = Polygon([(0, 0), (0.004, 0.004), (0.004, 0), (0, 0.004)])
 HOLE_OUTSIDE = Polygon([(0, 0), (0.002, 0), (0.002, 0.002), (0, 0.002)], [[(0.003, 0), (0.004, 0), (0.004, 0.001)]])

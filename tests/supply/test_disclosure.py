@@ -65,7 +65,7 @@ def test_nothing_rounds_to_nothing():
 
 
 def test_an_interval_tells_nothing_more_of_the_mean():
-    # P10 is 58 % of the mean, in steps of 5 %: 60 % of what is shown; so another mean of the same rounding reads the same
+    # P10 is 58 % of the mean, in steps of 5 %: 60 % of what is shown; another mean of the same rounding too
     assert disclosure.rounded_interval(12_345.0, 7_160.0, 18_500.0, 12_000.0) == (7_200.0, 18_000.0)
     assert disclosure.rounded_interval(11_700.0, 6_790.0, 17_500.0, 12_000.0) == (7_200.0, 18_000.0)
 

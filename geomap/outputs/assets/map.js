@@ -139,7 +139,7 @@
       if (wide !== map.hasLayer(label)) wide ? label.addTo(map) : label.remove();
     });
     map.on("zoomend", update);
-    shapes.on("add remove", update);
+    shapes?.on("add remove", update);
     update();
   }
 
