@@ -122,9 +122,9 @@ def check(
         prepared = prepare_plots(table, people, progress=progress)
     findings = join_findings([*found, prepared.findings])
     if out is not None:
-        from geomap.outputs.tables import write_findings
+        from geomap.outputs.tables import write_table
 
-        write_findings(findings, out)
+        write_table(findings, "findings.csv", out / "findings.csv")
     counts = findings.groupby(["code", "severity"]).agg(findings=("plot_id", "size"), effect_ha=("effect_ha", "sum"))
     if as_json:
         _print_json(
@@ -142,8 +142,8 @@ def check(
             f"{prepared.plots['counted_area_ha'].sum():,.2f} ha counted."
         )
         rows = [
-            [severity, code, f"{row.findings:,}", f"{row.effect_ha:+,.2f}" if row.effect_ha else "", CODES[code][1]]
-            for (code, severity), row in counts.iterrows()
+            [row.severity, row.code, f"{row.findings:,}", _hectares(row.effect_ha), CODES[row.code][1]]
+            for row in counts.reset_index().itertuples()
         ]
         order = {"block": 0, "warn": 1, "note": 2}
         rows.sort(key=lambda row: (order[row[0]], row[1]))
@@ -168,7 +168,7 @@ def landcover(
     """Hectares of each land-cover class in each plot, as a long table: plot_id, product, class, name, area_ha."""
     from geomap.landcover.extract import class_areas
     from geomap.landcover.product import product as named_product
-    from geomap.outputs.tables import classes_csv, write_text
+    from geomap.outputs.tables import print_table, write_table
     from geomap.plots.prepare import prepare_plots
 
     legend = named_product(product)
@@ -176,15 +176,14 @@ def landcover(
         table, _, found = _read(plots, None, mapping, progress)
         prepared = prepare_plots(table.sort_index(), progress=progress)
         extraction = class_areas(prepared.plots, raster, legend, workers=workers, progress=progress)
-    text = classes_csv(extraction.classes)
     if out is None:
-        sys.stdout.write(text)
+        print_table(extraction.classes, "classes.csv", sys.stdout)
     else:
-        write_text(out, text)
+        write_table(extraction.classes, "classes.csv", out)
         _print(f"{len(extraction.classes):,} rows for {len(prepared.plots):,} plots stand in {out}.")
-    blocked = sum(len(part) for part in (*found, prepared.findings, extraction.findings))
-    if blocked:
-        typer.echo(f"{blocked:,} findings; `geomap check` and `geomap estimate` list them.", err=True)
+    count = sum(len(part) for part in (*found, prepared.findings, extraction.findings))
+    if count:
+        typer.echo(f"{count:,} findings; `geomap check` and `geomap estimate` list them.", err=True)
 
 
 @app.command()
@@ -285,6 +284,11 @@ def _print_run(run: "Run", out: Path) -> None:
     for warning in run.summary["warnings"]:
         _print(f"Note: {warning}")
     _print(f"Open {out / 'report.html'} first, then {out / 'map_internal.html'}.")
+
+
+def _hectares(effect: float) -> str:
+    """An effect in hectares with its sign; nothing where it is too small to show."""
+    return f"{effect:+,.2f}" if abs(effect) >= 0.005 else ""
 
 
 def _print(text: str) -> None:

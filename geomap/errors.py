@@ -53,6 +53,12 @@ class UnknownNameError(GeomapError):
     code = "unknown_name"
 
 
+class NumberError(GeomapError):
+    """A number that cannot be, such as a yield below zero."""
+
+    code = "number"
+
+
 class OutputError(GeomapError):
     """A result that cannot be written."""
 

@@ -22,6 +22,7 @@ CODES: Final[Mapping[str, tuple[Severity, str]]] = {
     "nodata": ("warn", "The land-cover raster has no data on the plot"),
     "unknown_class": ("warn", "The raster holds class codes that the product's legend does not know"),
     "too_small_to_judge": ("note", "The plot is too small to judge at this raster's cell size"),
+    "encoding": ("note", "The text of the file is not UTF-8; some letters may be wrong"),
     "unreadable_value": ("warn", "A value could not be read and counts as missing"),
     "member_without_plot": ("note", "The member has no usable plot; the declared area or a mean stands in"),
     "plot_without_member": ("note", "No member in the members file owns this plot"),

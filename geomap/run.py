@@ -16,6 +16,7 @@ from geomap.landcover.extract import Extraction, class_areas
 from geomap.landcover.product import Product
 from geomap.landcover.product import product as named_product
 from geomap.landcover.profile import environment
+from geomap.landcover.source import check_rasters
 from geomap.plots.formats import read_members, read_plots
 from geomap.plots.join import join_members
 from geomap.plots.prepare import Prepared, prepare_plots
@@ -106,7 +107,7 @@ def estimate_files(
     choose(
         options["crop"], options["country"], **{key: options.get(key) for key in ("form", "season", "base_yield_kg")}
     )
-    named_product(options["product"])
+    check_rasters(rasters, named_product(options["product"]))
     tell = progress or (lambda stage, done, total: None)
     tell("reading", 0, 1)
     table, people, found = read_inputs(plots, members, mapping=mapping)

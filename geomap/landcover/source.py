@@ -118,6 +118,12 @@ class Rasters:
         return open_here[grid.path]
 
 
+def check_rasters(paths: Sequence[Path], product: Product) -> None:
+    """Raise where the files cannot be this product's map; see `Rasters`. Reads no cell, so it costs nothing."""
+    with Rasters(paths, product):
+        pass
+
+
 def _checked_grid(path: Path, product: Product) -> Grid:
     if not path.is_file():
         raise RasterError(f"There is no file {path.name}.", todo="Check the path given to --raster.")

@@ -26,7 +26,7 @@ SHARE_RULES: Final = (
     "A cell is shown with at least 10 members, none of them too large, and its sum is rounded. Where members are too "
     "few even on 80 × 80 km, their kilograms are suppressed on the map and count only in the sums."
 )
-NO_CELLS: Final = "Suppressed: no area has enough members to be shown on a map. The sums stand beside it."
+NO_CELLS: Final = "Suppressed: no area has enough members to be shown on a map."
 FINDING_LEGEND: Final = {"title": "Findings", "classes": [{"label": "plot with a finding", "mark": True}]}
 
 _NAME_LIMIT: Final = 200

@@ -169,15 +169,15 @@ def _grid_page(run: "Run") -> Json:
 
 
 def _cells_page(run: "Run") -> Json:
-    """What buyers may see: cells of enough members; a `rest` lies below the cells inside it."""
+    """What buyers may see: cells of enough members; a `rest` has holes where smaller cells lie inside."""
     located, points = _located(run.plots)
-    cells = disclosure.cells(points, located["member_id"], located["potential_kg"])
-    cells = cells.sort_values(["rest", "size_km"], ascending=False, kind="stable").reset_index(drop=True)
+    size, _ = _finest_grid(points)
+    cells = disclosure.cells(points, located["member_id"], located["potential_kg"], finest_km=size)
     boxes = [(one.west, one.south, one.east, one.north) for one in cells.itertuples()]
     density = cells["total"] / disclosure.own_area_km2(cells)
     breaks = words.class_breaks(density)
     classes = words.classes_of(density, breaks)
-    outlines = shapely.box(*np.array(boxes).reshape(-1, 4).T)
+    outlines = _without_inner(shapely.box(*np.array(boxes).reshape(-1, 4).T), cells["size_km"].to_numpy())
     return {
         "layers": {"shapes": ("Cells", _features(outlines, classes))},
         "opacity": _CELL_OPACITY,
@@ -293,6 +293,17 @@ def _finest_grid(points: Any) -> tuple[int, Any]:
         if len(np.unique(keys, axis=0)) <= _MAX_CELLS:
             break
     return size, keys
+
+
+def _without_inner(squares: Any, sizes: Any) -> Any:
+    """Each cell less the smaller cells inside it."""
+    outer, inner = shapely.STRtree(squares).query(squares, predicate="covers")
+    smaller = sizes[inner] < sizes[outer]
+    holes = pd.Series(squares[inner[smaller]], dtype=object).groupby(outer[smaller]).agg(list)
+    left = squares.copy()
+    for k, parts in holes.items():
+        left[k] = shapely.difference(squares[k], shapely.union_all(parts))
+    return left
 
 
 def _located(plots: "gpd.GeoDataFrame") -> tuple["gpd.GeoDataFrame", Any]:

@@ -8,11 +8,12 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import numpy as np
 import pandas as pd
 
+from geomap.errors import OutputError
 from geomap.outputs.publish import MARK, publish
 from geomap.outputs.text import csv_text
 
@@ -230,13 +231,45 @@ def _flat(table: pd.DataFrame, contract: tuple[str, ...]) -> Any:
     return flat[[*contract, *extras, *(["geometry"] if "geometry" in flat.columns else [])]]
 
 
-def _write_csv(table: pd.DataFrame, path: Path, contract: tuple[str, ...]) -> None:
+def write_table(table: pd.DataFrame, name: str, path: Path) -> None:
+    """Write one table alone, as the file `name` of a run would hold it; `path` gets all of it or stays as it was.
+
+    Raises
+    ------
+    OutputError : the file cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write_csv(table, draft, CONTRACTS[name])
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}.",
+            why="Nothing there was changed.",
+            todo="Name another place, or make room.",
+        ) from error
+
+
+def print_table(table: pd.DataFrame, name: str, file: TextIO) -> None:
+    """Print one table as CSV, as the file `name` of a run would hold it."""
+    _print_csv(table, CONTRACTS[name], file)
+
+
+def _print_csv(table: pd.DataFrame, contract: tuple[str, ...], file: TextIO) -> None:
     flat = _flat(table, contract)
     columns = [_cells(flat[column], str(column)) for column in flat.columns]
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([csv_text(str(column)) for column in flat.columns])
+    writer.writerows(zip(*columns, strict=True))
+
+
+def _write_csv(table: pd.DataFrame, path: Path, contract: tuple[str, ...]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([csv_text(str(column)) for column in flat.columns])
-        writer.writerows(zip(*columns, strict=True))
+        _print_csv(table, contract, file)
 
 
 def _cells(values: "pd.Series[Any]", column: str) -> list[str]:

@@ -177,10 +177,9 @@ def _lost_in_faces(shapes: _Shapes, crowd: Rows, claimant: Rows) -> Floats:
     first = np.cumsum(shapes.copies) - shapes.copies
     face, plot = _each(face, plots, first[crowd[shape]], shapes.copies[crowd[shape]])
 
-    held, holding, plots_of_claimant = np.unique(
-        np.column_stack([face, claimant[plot]]), axis=0, return_inverse=True, return_counts=True
-    )
-    claimants = np.bincount(held[:, 0], minlength=len(faces))
+    holder = face * len(claimant) + claimant[plot]
+    held, holding, plots_of_claimant = np.unique(holder, return_inverse=True, return_counts=True)
+    claimants = np.bincount(held // max(len(claimant), 1), minlength=len(faces))
     share = 1 / (claimants[face] * plots_of_claimant[holding])
     return np.bincount(plot, size[face] * (1 - share), minlength=len(claimant)).astype(float)
 

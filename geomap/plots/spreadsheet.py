@@ -92,7 +92,7 @@ def encoding_note(name: str) -> pd.DataFrame:
         f"{name} is not UTF-8 text and was read as Windows-1252. Letters such as ñ or é could be wrong. "
         "Where they are, save the file again as UTF-8."
     )
-    return make_findings("unreadable_value", [""], message, severity="note")
+    return make_findings("encoding", [""], message)
 
 
 def _delimiter(text: str) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 import pycountry
 
 from geomap import reference
-from geomap.errors import UnknownNameError
+from geomap.errors import NumberError, UnknownNameError
 
 Basis = Literal["planted", "bearing", "hive"]
 """What a base yield counts: a planted hectare (what national statistics count), a bearing hectare or a hive."""
@@ -199,7 +199,7 @@ def own_base_yield(
     Raises
     ------
     UnknownNameError : no crop, country or form has this name.
-    ValueError : the yield is not a number above 0.
+    NumberError : the yield is not a number above 0.
 
     Examples
     --------
@@ -208,7 +208,7 @@ def own_base_yield(
     """
     of_crop = crop(crop_name)
     if not (np.isfinite(kg_ha) and kg_ha > 0):
-        raise ValueError(f"A base yield must be a number above 0, not {kg_ha}.")
+        raise NumberError(f"A base yield of {kg_ha:g} kg cannot be.", todo="Give a number above 0.")
     return BaseYield(
         crop=of_crop.name,
         country=country_code(country),
@@ -291,7 +291,7 @@ def own_conversion(crop_name: str, from_form: str, to_form: str, factor: float) 
     0.78
     """
     if not (np.isfinite(factor) and factor > 0):
-        raise ValueError(f"A conversion factor must be a number above 0, not {factor}.")
+        raise NumberError(f"A conversion factor of {factor:g} cannot be.", todo="Give a number above 0.")
     default = conversion(crop_name, from_form, to_form)
     return dataclasses.replace(default, factor=float(factor), source="given by the user", support="medium")
 

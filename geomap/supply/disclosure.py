@@ -30,7 +30,11 @@ CELL_SIZES_KM: Final = (80, 40, 20, 10, 5, 1)
 
 Row = dict[str, Any]
 
+_OK: Final = [f"ok_{size}_km" for size in CELL_SIZES_KM]
 _EQUAL_AREA: Final = "EPSG:6933"
+_Part = tuple[int, tuple[int, int], bool, pd.DataFrame]
+"""Level in CELL_SIZES_KM, cell, whether it is the rest of that cell, its plots."""
+
 _CELL_COLUMNS: Final = ["size_km", "rest", "west", "south", "east", "north", "members", "total", "base"]
 
 
@@ -146,7 +150,7 @@ def run_total(total: Mapping[str, Any], shown: pd.DataFrame, cooperatives: pd.Da
     return _total_row(row, mean, shown=True)
 
 
-def cells(points: ArrayLike, member_ids: ArrayLike, values: ArrayLike) -> pd.DataFrame:
+def cells(points: ArrayLike, member_ids: ArrayLike, values: ArrayLike, *, finest_km: int = 1) -> pd.DataFrame:
     """Cells of 80 to 1 km with the rounded sum of each, as fine as the rules allow.
 
     The grid is fixed to the globe and of equal area, so its lines tell nothing of the plots. A cell is split into its
@@ -159,6 +163,7 @@ def cells(points: ArrayLike, member_ids: ArrayLike, values: ArrayLike) -> pd.Dat
     points : (n, 2) longitude and latitude in degrees, WGS84; a place within each plot.
     member_ids : (n,) the plot's member; a member counts once in each cell.
     values : (n,) value of each plot, ≥ 0; NaN counts as nothing.
+    finest_km : smallest side of a cell.
 
     Returns
     -------
@@ -166,20 +171,19 @@ def cells(points: ArrayLike, member_ids: ArrayLike, values: ArrayLike) -> pd.Dat
 
     Source: the quadtree of Eurostat's and the JRC's multi-resolution grids, on the equal-area EASE-Grid 2 (EPSG:6933).
     """
-    table = pd.DataFrame({"member": np.asarray(member_ids, dtype=str), "value": np.asarray(values, dtype=float)})
+    codes = pd.factorize(np.asarray(member_ids, dtype=str), sort=True)[0]
+    table = pd.DataFrame({"member": codes, "value": np.asarray(values, dtype=float)})
     table[["x", "y"]] = cell_of(points, CELL_SIZES_KM[-1])
-    table = table[table["value"] > 0]
-    shown: list[_Part] = []
-    hidden: list[pd.DataFrame] = []
-    for cell, part in _grouped(table, 0):
-        if publishable(_per_member(part)):
-            shown += _split((0, cell, False, part))
-        else:
-            hidden.append(part)
+    table = table[table["value"] > 0].sort_values(["member", "value"], ignore_index=True)  # sums of the same bits
+    levels = [size for size in CELL_SIZES_KM if size >= finest_km]
+    for level in range(len(levels)):
+        table[_OK[level]] = _may_be_shown(table, level)
+    hidden = table[~table[_OK[0]]]
+    whole = [(0, cell, False, part) for cell, part in _grouped(table[table[_OK[0]]], 0)]
+    shown = [piece for one in whole for piece in _split(one, len(levels) - 1)]
     shown = _without_single_differences(shown, hidden)
-    return pd.DataFrame([_cell_row(part) for part in shown], columns=_CELL_COLUMNS).sort_values(
-        ["south", "west", "size_km"], ignore_index=True
-    )
+    rows = pd.DataFrame([_cell_row(part) for part in shown], columns=_CELL_COLUMNS)
+    return rows.sort_values(["south", "west", "size_km"], ignore_index=True)
 
 
 def cell_of(points: ArrayLike, size_km: int) -> npt.NDArray[np.int64]:
@@ -222,10 +226,6 @@ def cell_bounds(cell: tuple[int, int], size_km: int) -> tuple[float, float, floa
     return round(west, 6), round(south, 6), round(east, 6), round(north, 6)
 
 
-_Part = tuple[int, tuple[int, int], bool, pd.DataFrame]
-"""Level in CELL_SIZES_KM, cell, whether it is the rest of that cell, its plots."""
-
-
 def _positive(values: ArrayLike) -> npt.NDArray[np.float64]:
     numbers = np.asarray(values, dtype=np.float64)
     positive: npt.NDArray[np.float64] = numbers[numbers > 0]
@@ -233,36 +233,59 @@ def _positive(values: ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def _per_member(part: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """One sum per member, the same bits for any order of rows."""
-    return np.asarray(part.groupby("member")["value"].agg(math.fsum), dtype=np.float64)
+    """The members' values in this part."""
+    _, member = np.unique(part["member"].to_numpy(), return_inverse=True)
+    return np.asarray(np.bincount(member, weights=part["value"].to_numpy()), dtype=np.float64)
+
+
+def _keys(table: pd.DataFrame, level: int) -> list["pd.Series[Any]"]:
+    side = CELL_SIZES_KM[level] // CELL_SIZES_KM[-1]
+    return [table[axis] // side for axis in ("x", "y")]
 
 
 def _grouped(table: pd.DataFrame, level: int) -> list[tuple[tuple[int, int], pd.DataFrame]]:
-    side = CELL_SIZES_KM[level] // CELL_SIZES_KM[-1]
-    keys = [table[axis] // side for axis in ("x", "y")]
-    return [((int(cell[0]), int(cell[1])), part) for cell, part in table.groupby(keys)]
+    return [((int(cell[0]), int(cell[1])), part) for cell, part in table.groupby(_keys(table, level))]
 
 
-def _split(whole: _Part) -> list[_Part]:
+def _may_be_shown(table: pd.DataFrame, level: int) -> "pd.Series[bool]":
+    """Whether the plot's cell at this level may be shown: `publishable` for all cells at once."""
+    sums = table.groupby([*_keys(table, level), "member"])["value"].sum().rename_axis(["x", "y", "member"])
+    of_cell = sums.sort_values(ascending=False, kind="stable").groupby(["x", "y"])
+    judged = {cell: publishable(values) for cell, values in of_cell.agg(list).items()}
+    return pd.Series([judged[cell] for cell in zip(*_keys(table, level), strict=True)], index=table.index, dtype=bool)
+
+
+def _split(whole: _Part, finest: int) -> list[_Part]:
     """The cell's publishable parts, split again; the cell itself where a remainder could not be shown."""
     level, cell, _, table = whole
-    if level + 1 == len(CELL_SIZES_KM):
+    if level == finest:
         return [whole]
-    parts = _grouped(table, level + 1)
-    good = [(child, part) for child, part in parts if publishable(_per_member(part))]
-    rest = [part for child, part in parts if child not in {name for name, _ in good}]
-    if not good or (rest and not publishable(_per_member(pd.concat(rest)))):
+    good = table[_OK[level + 1]]
+    rest = table[~good]
+    if not good.any() or (len(rest) and not publishable(_per_member(rest))):
         return [whole]
-    split = [piece for child, part in good for piece in _split((level + 1, child, False, part))]
-    return [*split, (level, cell, True, pd.concat(rest))] if rest else split
+    parts = _grouped(table[good], level + 1)
+    split = [piece for child, part in parts for piece in _split((level + 1, child, False, part), finest)]
+    return [*split, (level, cell, True, rest)] if len(rest) else split
 
 
-def _without_single_differences(shown: list[_Part], hidden: list[pd.DataFrame]) -> list[_Part]:
-    """Leave out more cells, fewest members first, until what is left out is a publishable sum (rule 4)."""
+def _without_single_differences(shown: list[_Part], hidden: pd.DataFrame) -> list[_Part]:
+    """Leave out more cells, fewest members first, until what is left out is a publishable sum (rule 4).
+
+    Nothing inside a `rest` that is still shown: the rest would seem to hold it.
+    """
     kept = sorted(shown, key=lambda part: (-len(_per_member(part[3])), part[:3]))
-    while kept and hidden and not publishable(_per_member(pd.concat(hidden))):
-        hidden = [*hidden, kept.pop()[3]]
+    while kept and len(hidden) and not publishable(_per_member(hidden)):
+        rests = {(level, cell) for level, cell, rest, _ in kept if rest}
+        last = max(k for k, part in enumerate(kept) if not _is_inside(part, rests))
+        hidden = pd.concat([hidden, kept.pop(last)[3]]).sort_index()
     return kept
+
+
+def _is_inside(part: _Part, cells: set[tuple[int, tuple[int, int]]]) -> bool:
+    level, (x, y), *_ = part
+    size = CELL_SIZES_KM[level]
+    return any((up, (x * size // CELL_SIZES_KM[up], y * size // CELL_SIZES_KM[up])) in cells for up in range(level))
 
 
 def _cell_row(part: _Part) -> list[Any]:

@@ -323,6 +323,20 @@ def test_any_geometry_gives_a_shape_or_a_finding_or_nothing(
     assert set(findings["code"]) <= {"invalid", "repaired"}
 
 
+def test_an_infinite_coordinate_reaches_the_checks_as_it_is(tmp_path: Path) -> None:
+    text = json.dumps({"type": "FeatureCollection", "features": [square()]}).replace("-87.2,", "1e999,", 1)
+    plots, findings = read_plots(text_file(tmp_path, text, "plots.geojson"))
+    assert np.isinf(shapely.get_coordinates(plots.geometry.iloc[0])).any()
+    assert set(findings["code"]) <= {"repaired"}
+
+
+def test_letters_that_are_no_text_do_not_stop_a_file(tmp_path: Path) -> None:
+    text = '{"type": "Feature", "properties": {"plot_id": "a\\ud800", "n": NUM}, "geometry": null}'
+    plots, _ = read_plots(text_file(tmp_path, text.replace("NUM", "9" * 400), "plots.geojson"))
+    assert plots.index.tolist() == ["a\ufffd"]
+    assert plots["n"].tolist() == ["9" * 400]
+
+
 # Layers
 
 

@@ -237,11 +237,12 @@ def test_another_plot_never_lowers_the_sum(drawn, extra):
 @settings(max_examples=40, deadline=None)
 @given(outlines)
 def test_shares_agree_with_a_grid_of_points(drawn):
-    """Brute force: ask every point of a fine grid who claims it."""
+    """Brute force: ask a point in every cell of a fine grid who claims it."""
     shapes, members = zip(*drawn, strict=True)
     owners = [member or f"alone {row}" for row, member in enumerate(members)]
-    places = np.arange(160) / 20 * STEP  # the grid is shifted off the corners and diagonals of the outlines
-    lon, lat = np.meshgrid(places + 0.018 * STEP - 87.3, places + 0.031 * STEP + 14.2)
+    # One random point in each cell of the grid: no outline runs along with them.
+    cells = np.stack(np.meshgrid(np.arange(160), np.arange(160)))
+    lon, lat = (cells + np.random.default_rng(4).random(cells.shape)) / 20 * STEP + [[[-87.3]], [[14.2]]]
     claims = np.array([shapely.contains_xy(shape, lon.ravel(), lat.ravel()) for shape in shapes])
     shares = np.zeros(len(shapes))
     for point in claims.T[claims.any(axis=0)]:
@@ -250,7 +251,7 @@ def test_shares_agree_with_a_grid_of_points(drawn):
         shares[rows] += [1 / (len(set(who)) * who.count(owners[row])) for row in rows]
     cell_ha = float(area_ha(np.array([box(-87.3, 14.2, -87.3 + 8 * STEP, 14.2 + 8 * STEP)]))[0]) / 160**2
     result = counted(shapes, list(members)).counted_area_ha
-    assert result.to_numpy() == pytest.approx(shares * cell_ha, abs=0.08)
+    assert result.to_numpy() == pytest.approx(shares * cell_ha, abs=0.1)
 
 
 @settings(max_examples=40, deadline=None)

@@ -112,6 +112,23 @@ def test_good_outlines_points_and_gaps_stay_as_they_are():
     assert repair_outlines(plots_of()).plots.empty
 
 
+def test_one_outline_that_cannot_be_repaired_does_not_stop_the_others(monkeypatch):
+    repair = shapely.make_valid
+
+    def fails_on_the_bow_tie(shapes, **options):
+        if any(shape.equals_exact(BOW_TIE) for shape in shapes):
+            raise shapely.GEOSException("TopologyException: unable to assign free hole to a shell")
+        return repair(shapes, **options)
+
+    monkeypatch.setattr(shapely, "make_valid", fails_on_the_bow_tie)
+    repaired = repair_outlines(plots_of(SPIKE, BOW_TIE, SMALL_LOOP))
+    assert told(repaired.findings) == [
+        ("P2", "invalid", "left_out"),
+        ("P1", "repaired", "repaired"),
+        ("P3", "repaired", "repaired"),
+    ]
+
+
 def test_two_parts_stay_two_parts():
     pair = MultiPolygon([SPIKE, box(0.01, 0, 0.012, 0.002)])
     repaired = repair_outlines(plots_of(pair))

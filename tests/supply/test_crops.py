@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geomap import reference
-from geomap.errors import UnknownNameError
+from geomap.errors import NumberError, UnknownNameError
 from geomap.supply.crops import (
     age_factor,
     base_yield,
@@ -40,7 +40,7 @@ def test_honey_elsewhere_needs_a_yield_of_its_own() -> None:
 
 @pytest.mark.parametrize("name", ["Hondurs", "hondura", "Hnduras"])
 def test_a_country_spelt_wrong_brings_a_guess(name: str) -> None:
-    with pytest.raises(UnknownNameError, match=r"Did you mean 'honduras'\?"):
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'Honduras'\?"):
         country_code(name)
 
 
@@ -53,7 +53,7 @@ def test_unknown_crops_and_forms_bring_the_list() -> None:
 
 @pytest.mark.parametrize("kg_ha", [0, -1, float("nan"), float("inf")])
 def test_a_base_yield_that_cannot_be_is_refused(kg_ha: float) -> None:
-    with pytest.raises(ValueError, match="above 0"):
+    with pytest.raises(NumberError, match="above 0"):
         own_base_yield("coffee", "HN", kg_ha)
 
 
