@@ -5,8 +5,8 @@ by the file's own content, so changed code is never stale; where no such folder 
 
 Method: every edge of a ring adds, to each cell it crosses, the area between the edge and the cell's right side, with
 the sign of the edge's direction, and hands the rest on to the next cell. A running sum along the row then gives the
-exact covered share of every cell. Shells and holes run in opposite directions, so holes and multipolygons need no
-case of their own. The same idea fills outlines of fonts on screens.
+exact covered share of every cell. A shell counts up and a hole counts down, whichever way they are drawn, so holes and
+multipolygons need no case of their own. The same idea fills outlines of fonts on screens.
 """
 
 import hashlib
@@ -59,11 +59,11 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @_compiled
-def _add_edge(acc, width, row, slope, xa, ya, xb, yb):  # type: ignore[no-untyped-def]
+def _add_edge(acc, sign, width, row, slope, xa, ya, xb, yb):  # type: ignore[no-untyped-def]
     """Add one edge that lies within one row to that row's cells; x and y in cells, x counted from the window."""
     middle = row + 0.5
     if xa <= 0.0 and xb <= 0.0:  # left of the window: everything in the row lies to its right
-        dy = yb - ya
+        dy = sign * (yb - ya)
         acc[0] += dy * (1.0 + slope * (0.5 * (ya + yb) - middle))
         return
     if xa >= width and xb >= width:
@@ -90,7 +90,7 @@ def _add_edge(acc, width, row, slope, xa, ya, xb, yb):  # type: ignore[no-untype
             x1 = float(left + 1 + step) if xb > xa else float(left + steps - 1 - step)
             y1 = ya + (x1 - xa) * ratio
         column = left + step if xb >= xa else left + steps - 1 - step
-        dy = y1 - y0
+        dy = sign * (y1 - y0)
         weighted = dy * (1.0 + slope * (0.5 * (y0 + y1) - middle))
         if column < 0:
             acc[0] += weighted
@@ -106,7 +106,16 @@ def _add_edge(acc, width, row, slope, xa, ya, xb, yb):  # type: ignore[no-untype
 
 
 @_compiled
-def _add_ring(acc, xs, ys, first, last, top, left, height, width, slopes):  # type: ignore[no-untyped-def]
+def _direction(xs, ys, first, last):  # type: ignore[no-untyped-def]
+    """1.0 where y grows along a ring's left side, else -1.0; from its signed area, counted from its first corner."""
+    double = 0.0
+    for i in range(first + 1, last - 1):
+        double += (xs[i] - xs[first]) * (ys[i + 1] - ys[first]) - (xs[i + 1] - xs[first]) * (ys[i] - ys[first])
+    return -1.0 if double > 0.0 else 1.0
+
+
+@_compiled
+def _add_ring(acc, sign, xs, ys, first, last, top, left, height, width, slopes):  # type: ignore[no-untyped-def]
     """Add a closed ring to the window that starts at cell (top, left)."""
     for i in range(first, last - 1):
         xa = xs[i] - left
@@ -136,19 +145,21 @@ def _add_ring(acc, xs, ys, first, last, top, left, height, width, slopes):  # ty
             elif leave == ya:
                 x_leave = xa
             if yb > ya:
-                _add_edge(acc[row], width, row, slopes[top + row], x_enter, enter, x_leave, leave)
+                _add_edge(acc[row], sign, width, row, slopes[top + row], x_enter, enter, x_leave, leave)
             else:
-                _add_edge(acc[row], width, row, slopes[top + row], x_leave, leave, x_enter, enter)
+                _add_edge(acc[row], sign, width, row, slopes[top + row], x_leave, leave, x_enter, enter)
 
 
 @_compiled
-def _cover(acc, xs, ys, rings, first_ring, last_ring, top, left, height, width, slopes):  # type: ignore[no-untyped-def]
-    """Fill `acc[:height, :width]` with the covered share of each cell (its sign is that of the rings' direction)."""
+def _cover(acc, xs, ys, rings, holes, first_ring, last_ring, top, left, height, width, slopes):  # type: ignore[no-untyped-def]
+    """Fill `acc[:height, :width]` with the covered share of each cell."""
     for row in range(height):
         for column in range(width + 1):
             acc[row, column] = 0.0
     for ring in range(first_ring, last_ring):
-        _add_ring(acc, xs, ys, rings[ring], rings[ring + 1], top, left, height, width, slopes)
+        first, last = rings[ring], rings[ring + 1]
+        sign = _direction(xs, ys, first, last) * (-1.0 if holes[ring] else 1.0)
+        _add_ring(acc, sign, xs, ys, first, last, top, left, height, width, slopes)
     for row in range(height):
         run = 0.0
         for column in range(width):
@@ -161,6 +172,7 @@ def block_classes(
     xs: npt.NDArray[np.float64],
     ys: npt.NDArray[np.float64],
     rings: npt.NDArray[np.int64],
+    holes: npt.NDArray[np.bool_],
     plot_rings: npt.NDArray[np.int64],
     plots: npt.NDArray[np.int64],
     boxes: npt.NDArray[np.int64],
@@ -178,6 +190,7 @@ def block_classes(
     ----------
     xs, ys : (v,) vertices in cells of the raster (column, row), all rings in a row, each closed.
     rings : (r + 1,) where each ring starts.
+    holes : (r,) whether the ring is a hole.
     plot_rings : (p + 1,) where each plot's rings start.
     plots : (k,) the plots to do.
     boxes : (k, 4) first row, last row, first column, last column (ends excluded), within the block.
@@ -200,11 +213,11 @@ def block_classes(
         row0, row1, column0, column1 = boxes[k, 0], boxes[k, 1], boxes[k, 2], boxes[k, 3]
         height = row1 - row0
         width = column1 - column0
-        _cover(acc, xs, ys, rings, plot_rings[plot], plot_rings[plot + 1], row0, column0, height, width, slopes)
+        _cover(acc, xs, ys, rings, holes, plot_rings[plot], plot_rings[plot + 1], row0, column0, height, width, slopes)
         for row in range(height):
             area = cell_areas[row0 + row]
             for column in range(width):
-                share = abs(acc[row, column])
+                share = acc[row, column]
                 if share > SMALLEST_SHARE:
                     code = np.int64(codes[row0 + row - top, column0 + column - left]) - lowest
                     known = 0 <= code < len(column_of)
@@ -213,14 +226,19 @@ def block_classes(
 
 
 def coverage(
-    xs: npt.NDArray[np.float64], ys: npt.NDArray[np.float64], rings: npt.NDArray[np.int64], shape: tuple[int, int]
+    xs: npt.NDArray[np.float64],
+    ys: npt.NDArray[np.float64],
+    rings: npt.NDArray[np.int64],
+    holes: npt.NDArray[np.bool_],
+    shape: tuple[int, int],
 ) -> npt.NDArray[np.float64]:
-    """Share of each raster cell, 0–1, that the rings cover; shells and holes must run in opposite directions.
+    """Share of each raster cell, 0–1, that the rings cover.
 
     Parameters
     ----------
     xs, ys : (v,) vertices in cells (column, row); each ring closed.
     rings : (r + 1,) where each ring starts in `xs`.
+    holes : (r,) whether the ring is a hole.
     shape : rows and columns of the raster.
 
     Examples
@@ -229,10 +247,10 @@ def coverage(
 
     >>> x = np.array([0.5, 1.5, 1.5, 0.5, 0.5])
     >>> y = np.array([0.5, 0.5, 1.5, 1.5, 0.5])
-    >>> coverage(x, y, np.array([0, 5]), (2, 2)).tolist()
+    >>> coverage(x, y, np.array([0, 5]), np.array([False]), (2, 2)).tolist()
     [[0.25, 0.25], [0.25, 0.25]]
     """
     height, width = shape
     acc = np.empty((height, width + 1))
-    _cover(acc, xs, ys, rings, 0, len(rings) - 1, 0, 0, height, width, np.zeros(height))
-    return np.abs(acc[:, :width])
+    _cover(acc, xs, ys, rings, holes, 0, len(rings) - 1, 0, 0, height, width, np.zeros(height))
+    return acc[:, :width]

@@ -17,7 +17,7 @@ from geomap.errors import RasterError
 from geomap.findings import join_findings, make_findings
 from geomap.landcover.product import Product
 from geomap.landcover.source import Grid, Rasters
-from geomap.plots.area import area_ha
+from geomap.plots.area import area_ha, rings_of
 
 NO_DATA: Final = -1
 OUTSIDE: Final = -2
@@ -55,6 +55,7 @@ class _Outlines(NamedTuple):
     xs: npt.NDArray[np.float64]
     ys: npt.NDArray[np.float64]
     rings: npt.NDArray[np.int64]
+    holes: npt.NDArray[np.bool_]
     plot_rings: npt.NDArray[np.int64]
     bounds: npt.NDArray[np.float64]  # (plots, 4): lowest row, highest row, lowest column, highest column
     planar_m2: npt.NDArray[np.float64]
@@ -154,7 +155,7 @@ def _areas_on_grid(
         left, right = int(task.boxes[:, 2].min()), int(task.boxes[:, 3].max())
         codes = opened.read(grid, (top, left), (bottom - top, right - left), product.nodata)
         part = block_classes(
-            rings.xs, rings.ys, rings.rings, rings.plot_rings, task.plots, task.boxes,
+            rings.xs, rings.ys, rings.rings, rings.holes, rings.plot_rings, task.plots, task.boxes,
             top, left, codes, column_of, lowest, cell_areas, slopes,
         )  # fmt: skip
         strange = set(np.setdiff1d(codes, legend_codes).tolist()) if part[:, -1].any() else set()
@@ -180,23 +181,23 @@ def _areas_on_grid(
 
 
 def _outlines(outlines: npt.NDArray[np.object_], grid: Grid) -> _Outlines:
-    """Rings of the plots in cells of the raster, shells and holes in opposite directions."""
-    shapes = shapely.orient_polygons(outlines)
+    """Rings of the plots in cells of the raster."""
+    shapes = outlines
     if not grid.crs.equals("EPSG:4326", ignore_axis_order=True):
         to_raster = pyproj.Transformer.from_crs("EPSG:4326", grid.crs, always_xy=True)
         shapes = shapely.transform(shapely.segmentize(shapes, _DENSIFY_DEG), to_raster.transform, interleaved=False)
-    parts, plot_of_part = shapely.get_parts(shapes, return_index=True)
-    rings, part_of_ring = shapely.get_rings(parts, return_index=True)
-    xy = shapely.get_coordinates(rings)
+    found = rings_of(shapes)
+    xy = found.coordinates
     xs, ys = (xy[:, 0] - grid.transform.c) / grid.transform.a, (xy[:, 1] - grid.transform.f) / grid.transform.e
-    rings_per_plot = np.bincount(plot_of_part[part_of_ring], minlength=len(outlines))
+    rings_per_plot = np.bincount(found.owner, minlength=len(outlines))
     bounds = shapely.bounds(shapes).reshape(-1, 4)
     rows = (bounds[:, [1, 3]] - grid.transform.f) / grid.transform.e
     columns = (bounds[:, [0, 2]] - grid.transform.c) / grid.transform.a
     return _Outlines(
         xs,
         ys,
-        np.concatenate([[0], np.cumsum(shapely.get_num_coordinates(rings))]).astype(np.int64),
+        found.starts,
+        found.holes,
         np.concatenate([[0], np.cumsum(rings_per_plot)]).astype(np.int64),
         np.column_stack([rows.min(axis=1), rows.max(axis=1), columns.min(axis=1), columns.max(axis=1)]),
         shapely.area(shapes),

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from affine import Affine
+
+from geomap.engine import ordered_map
 
 if TYPE_CHECKING:
     from geomap.landcover.product import Product
@@ -20,6 +23,7 @@ _PALE: Final = 0.66
 """Share of white in each class colour, so that the plots stand out; the legend shows the same mixed colour."""
 
 _MERCATOR: Final = "EPSG:3857"
+_STRIP_ROWS: Final = 64
 _CODES_IN_PNG: Final = 255
 Mask = npt.NDArray[np.bool_]
 Bounds = tuple[float, float, float, float]
@@ -107,29 +111,50 @@ def widened(bounds: Bounds, *, share: float = 0.3, at_least: float = 0.01) -> Bo
 
 
 def _read(path: Path, transform: Any, width: int, height: int) -> tuple[Any, Any]:
-    """Codes of one raster on the picture's grid, and where it has data."""
+    """Codes of one raster on the picture's grid, and where it has data; strips of rows are read side by side."""
     import rasterio
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
 
-    grid = {"crs": _MERCATOR, "transform": transform, "width": width, "height": height}
-    with (
-        rasterio.open(path) as source,
-        WarpedVRT(source, add_alpha=True, resampling=Resampling.nearest, **grid) as view,
-    ):
-        return view.read(1), view.read(view.count) > 0
+    level = _overview(path, abs(transform.a))
+
+    def strip(rows: range) -> Any:
+        grid = {"transform": transform @ Affine.translation(0, rows.start), "width": width, "height": len(rows)}
+        with (
+            rasterio.open(path, **level) as source,
+            WarpedVRT(source, crs=_MERCATOR, add_alpha=True, resampling=Resampling.nearest, **grid) as view,
+        ):
+            return view.read([1, view.count])
+
+    starts = range(0, height, _STRIP_ROWS)
+    strips = (range(start, min(start + _STRIP_ROWS, height)) for start in starts)
+    codes, alpha = np.concatenate(list(ordered_map(strip, strips)), axis=1)
+    return codes, alpha > 0
+
+
+def _overview(path: Path, pixel_m: float) -> dict[str, int]:
+    """The coarsest overview of the file that is still as fine as the picture, as an option to open it with."""
+    import rasterio
+    from rasterio.warp import transform_bounds
+
+    with rasterio.open(path) as source:
+        west, _, east, _ = transform_bounds(source.crs, _MERCATOR, *source.bounds)
+        cell_m = (east - west) / source.width
+        fine = [factor for factor in source.overviews(1) if factor * cell_m <= pixel_m]
+    return {"overview_level": len(fine) - 1} if fine else {}
 
 
 def _whole(covered: Mask, transform: Any, boxes: Sequence[Bounds]) -> Mask:
     """The pixels of the boxes that are covered everywhere."""
-    from rasterio.warp import transform_bounds
+    from rasterio.warp import transform as warped
 
     keep = np.zeros_like(covered)
-    for box in boxes:
-        west, south, east, north = transform_bounds("EPSG:4326", _MERCATOR, *box)
-        corners = (~transform * (west, north), ~transform * (east, south))
-        (left, top), (right, bottom) = [(round(x), round(y)) for x, y in corners]
-        part = (slice(max(top, 0), max(bottom, 0)), slice(max(left, 0), max(right, 0)))
+    west, south, east, north = np.asarray(boxes, dtype=float).reshape(-1, 4).T
+    places = warped("EPSG:4326", _MERCATOR, np.concatenate([west, east]), np.concatenate([north, south]))
+    columns, rows = ~transform @ (np.array(places[0]), np.array(places[1]))
+    pixels = np.maximum(np.rint([columns, rows]), 0).astype(int).reshape(2, 2, -1)  # column or row, corner, box
+    for left, right, top, bottom in pixels.reshape(4, -1).T.tolist():
+        part = (slice(top, bottom), slice(left, right))
         keep[part] |= covered[part].all()
     return keep
 
@@ -154,7 +179,7 @@ def _png(picture: npt.NDArray[np.uint8], colors: list[str]) -> bytes:
         (b"IHDR", header),
         (b"PLTE", palette),
         (b"tRNS", b"\x00"),
-        (b"IDAT", zlib.compress(lines.tobytes(), 9)),
+        (b"IDAT", zlib.compress(lines.tobytes(), 6)),
         (b"IEND", b""),
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, part) for kind, part in body)

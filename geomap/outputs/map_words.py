@@ -119,7 +119,7 @@ def left_out(run: "Run") -> list[str]:
 
 def title(run: "Run") -> str:
     """What the page shows, of which product form and country."""
-    return f"Yield potential: {form(run)}, {plain(run.summary['parameters']['country_name'])}"
+    return f"Potential: {form(run)}, {plain(run.summary['parameters']['country_name'])}"
 
 
 def more(count: int) -> str:

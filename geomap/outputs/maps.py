@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from geomap.engine import ordered_map
 from geomap.outputs import map_words as words
 from geomap.outputs.context import Bounds, Context, land_cover, widened
 from geomap.outputs.map_page import Drawing, map_page, paragraphs
@@ -30,6 +31,7 @@ MAX_PLOTS: Final = 3000
 """Plots drawn one by one; more make a page that phones cannot open, and are drawn as grid cells."""
 
 _MAX_CELLS: Final = 1500
+_CHUNK: Final = 5000
 _SHARE_CELL_M: Final = 100.0
 _PLOT_OPACITY: Final = 0.85
 _CELL_OPACITY: Final = 0.65
@@ -71,7 +73,7 @@ def _plots_page(run: "Run") -> Json:
     shapes = _features(plots.geometry, classes)
     marks = [shape for shape in shapes if shape["id"] in set(flagged)]
     legend = [
-        words.scale(f"Yield potential of a plot, kg {words.form(run)} a year", breaks, classes, opacity=_PLOT_OPACITY)
+        words.scale(f"Potential of a plot, kg {words.form(run)} a year", breaks, classes, opacity=_PLOT_OPACITY)
     ]
     return {
         "layers": {"shapes": ("Plots", shapes), "marks": ("Plots with findings", marks)},
@@ -140,7 +142,7 @@ def _grid_page(run: "Run") -> Json:
         kg=("potential_kg", "sum"),
         flagged=("flagged", "sum"),
     )
-    boxes = [disclosure.cell_bounds((x, y), size) for y, x in sums.index]
+    boxes = disclosure.bounds_of([(x, y) for y, x in sums.index], [size] * len(sums))
     cells = list(zip(boxes, sums.itertuples(), strict=True))
     breaks = words.class_breaks(sums["kg"])
     classes = words.classes_of(sums["kg"], breaks)
@@ -162,7 +164,7 @@ def _grid_page(run: "Run") -> Json:
         "left_out": words.left_out(run),
         "legend": [
             words.scale(
-                f"Yield potential of a cell, kg {words.form(run)} a year", breaks, classes, opacity=_CELL_OPACITY
+                f"Potential of a cell, kg {words.form(run)} a year", breaks, classes, opacity=_CELL_OPACITY
             )
         ],
     }
@@ -198,7 +200,7 @@ def _cells_page(run: "Run") -> Json:
         "details": [[float(base)] for base in cells["base"]],
         "labels": ["" if one.rest else f"{one.total:,.0f} kg" for one in cells.itertuples()],
         "legend": [
-            words.scale(f"Yield potential, kg {words.form(run)} a year and km²", breaks, classes, opacity=_CELL_OPACITY)
+            words.scale(f"Potential, kg {words.form(run)} a year and km²", breaks, classes, opacity=_CELL_OPACITY)
         ]
         if boxes
         else [],
@@ -290,7 +292,7 @@ def _finest_grid(points: Any) -> tuple[int, Any]:
     """Side in km of the smallest cells that are few enough, and the cell of each point."""
     for size in reversed(disclosure.CELL_SIZES_KM):
         keys = disclosure.cell_of(points, size)
-        if len(np.unique(keys, axis=0)) <= _MAX_CELLS:
+        if len(np.unique(keys[:, 0] * 2**32 + keys[:, 1])) <= _MAX_CELLS:
             break
     return size, keys
 
@@ -309,16 +311,16 @@ def _without_inner(squares: Any, sizes: Any) -> Any:
 def _located(plots: "gpd.GeoDataFrame") -> tuple["gpd.GeoDataFrame", Any]:
     """Plots with a place, and a point within each (longitude, latitude)."""
     located = plots[~(plots.geometry.isna() | plots.geometry.is_empty)]
-    return located, shapely.get_coordinates(located.geometry.representative_point().array)
+    shapes = np.asarray(located.geometry.array)
+    chunks = (shapes[start : start + _CHUNK] for start in range(0, len(shapes), _CHUNK))
+    points = [shapely.get_coordinates(found) for found in ordered_map(shapely.point_on_surface, chunks)]
+    return located, np.concatenate([np.empty((0, 2)), *points])
 
 
 def _bounds(geometry: Any) -> Bounds | None:
     """West, south, east, north of shapes; None where there are none."""
-    places = shapely.get_coordinates(np.asarray(geometry, dtype=object))
-    if not len(places):
-        return None
-    (west, south), (east, north) = places.min(axis=0).tolist(), places.max(axis=0).tolist()
-    return west, south, east, north
+    west, south, east, north = shapely.total_bounds(np.asarray(geometry, dtype=object)).tolist()
+    return None if np.isnan(west) else (west, south, east, north)
 
 
 def _place(box: Sequence[float]) -> str:

@@ -179,7 +179,7 @@ def _lost_in_faces(shapes: _Shapes, crowd: Rows, claimant: Rows) -> Floats:
 
     holder = face * len(claimant) + claimant[plot]
     held, holding, plots_of_claimant = np.unique(holder, return_inverse=True, return_counts=True)
-    claimants = np.bincount(held // max(len(claimant), 1), minlength=len(faces))
+    claimants = np.bincount(held // len(claimant), minlength=len(faces))
     share = 1 / (claimants[face] * plots_of_claimant[holding])
     return np.bincount(plot, size[face] * (1 - share), minlength=len(claimant)).astype(float)
 

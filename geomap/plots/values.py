@@ -71,7 +71,10 @@ def _float_text(value: float) -> str:
 
 def texts(values: Iterable[Any]) -> list[str]:
     """Every value as clean text."""
-    return [cell_text(value) for value in values]
+    cells = list(values)
+    if all(type(cell) is str for cell in cells) and (joined := "".join(cells)).isascii() and joined.isprintable():
+        return [cell.strip() for cell in cells]  # nothing to clean; most columns of ids and names
+    return [cell_text(cell) for cell in cells]
 
 
 def unique_names(names: Sequence[str]) -> list[str]:

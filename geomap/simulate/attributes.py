@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from geomap.simulate.plots import Floats
+from geomap.simulate.plots import Floats, even_normal
 
 MEASURED_TO_DECLARED: Final = 0.61
 RATIO_LOG_SD: Final = 0.81
@@ -29,7 +29,7 @@ def draw_declared(rng: np.random.Generator, area_ha: Floats) -> Floats:
 
     Source: method, the published comparison of measured and declared areas of smallholders.
     """
-    declared = area_ha * np.exp(RATIO_LOG_SD * rng.normal(size=len(area_ha)))
+    declared = area_ha * np.exp(RATIO_LOG_SD * even_normal(rng, len(area_ha)))
     declared *= area_ha.sum() / MEASURED_TO_DECLARED / declared.sum()
     step = np.where(declared < 1, 0.05, 0.25)
     return np.maximum(np.rint(declared / step), 1) * step
@@ -42,9 +42,9 @@ def describe_plots(rng: np.random.Generator, area_ha: Floats, *, crop: str = "co
     planted_year (one in six missing), certification, certified_from, certified_until ("" where none).
     """
     count = len(area_ha)
-    accuracy = np.round(GPS_MEDIAN_M * np.exp(0.4 * rng.normal(size=count)), 1)
+    accuracy = np.round(GPS_MEDIAN_M * np.exp(0.4 * even_normal(rng, count)), 1)
     year = 2021 - np.floor(rng.gamma(2.0, 6.0, size=count)).clip(0, 45)
-    year[rng.random(count) < 0.05] = 2024
+    year[rng.random(count) < 0.05] = 2022
     certification = rng.choice(["", "Organic", "Fairtrade"], size=count, p=[0.55, 0.25, 0.2])
     since = rng.integers(2018, 2025, size=count)
     return pd.DataFrame(

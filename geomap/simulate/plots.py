@@ -8,6 +8,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from scipy.optimize import brentq
+from scipy.special import ndtri
 
 from geomap.errors import GeomapError
 
@@ -33,12 +34,23 @@ def metres_per_degree(latitude: Floats) -> Floats:
     curvature = 1 - ECCENTRICITY_SQUARED * sine**2
     parallel = SEMI_MAJOR_M * np.sqrt(1 - sine**2) / np.sqrt(curvature)
     meridian = SEMI_MAJOR_M * (1 - ECCENTRICITY_SQUARED) / curvature**1.5
-    return np.radians(np.column_stack([parallel, meridian]))
+    return np.asarray(np.radians(np.column_stack([parallel, meridian])))
+
+
+def even_normal(rng: np.random.Generator, count: int) -> Floats:
+    """Standard normal quantiles at even steps, in random order: even a small sample has the wanted median and spread.
+
+    Examples
+    --------
+    >>> np.sort(even_normal(np.random.default_rng(0), 3)).round(3).tolist()
+    [-0.967, 0.0, 0.967]
+    """
+    return np.asarray(ndtri((rng.permutation(count) + 0.5) / count))
 
 
 def draw_areas(rng: np.random.Generator, count: int) -> Floats:
     """Hectares of smallholder plots: log-normal, median 0.30, cut at 0.04 and 2.5."""
-    return np.clip(MEDIAN_HA * np.exp(LOG_SD * rng.normal(size=count)), 0.04, 2.5)
+    return np.clip(MEDIAN_HA * np.exp(LOG_SD * even_normal(rng, count)), 0.04, 2.5)
 
 
 def draw_corners(rng: np.random.Generator, area_ha: Floats) -> Ints:
@@ -62,19 +74,25 @@ def draw_outlines(rng: np.random.Generator, area_ha: Floats, corners: Ints) -> t
     owner = np.repeat(np.arange(count), corners)
     step = np.arange(len(owner)) - first[owner] + rng.uniform(-0.28, 0.28, size=len(owner))
     angle = 2 * np.pi * step / corners[owner]
-    radius = 1 + 0.05 * rng.normal(size=len(owner)).clip(-2, 2)
+    radius = 1 + 0.09 * rng.normal(size=len(owner)).clip(-2, 2)
     for wave in (2, 3, 5):
-        size, phase = rng.uniform(0, 0.22 / wave, size=count), rng.uniform(0, 2 * np.pi, size=count)
+        size, phase = rng.uniform(0, 0.4 / wave, size=count), rng.uniform(0, 2 * np.pi, size=count)
         radius += size[owner] * np.cos(wave * angle + phase[owner])
-    stretch, turn = np.exp(rng.uniform(-0.25, 0.25, size=count))[owner], rng.uniform(0, 2 * np.pi, size=count)[owner]
+    stretch, turn = np.exp(rng.uniform(-0.4, 0.4, size=count))[owner], rng.uniform(0, 2 * np.pi, size=count)[owner]
     east, north = radius * np.cos(angle) * stretch, radius * np.sin(angle) / stretch
-    xy = np.column_stack([east * np.cos(turn) - north * np.sin(turn), east * np.sin(turn) + north * np.cos(turn)])
+    xy = _turned(np.column_stack([east, north]), turn)
     following = np.arange(len(owner)) + 1
     following[first + corners - 1] = first
     crossed = xy[:, 0] * xy[following, 1] - xy[following, 0] * xy[:, 1]
     xy *= np.sqrt(area_ha * 10_000 / (np.add.reduceat(crossed, first) / 2))[owner, None]
     reach = np.maximum.reduceat(np.hypot(*xy.T), first)
     return shapely.polygons(shapely.linearrings(xy, indices=owner)), reach
+
+
+def _turned(xy: Floats, angle: Floats) -> Floats:
+    """Points turned around the origin, each by its angle."""
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.column_stack([xy[:, 0] * cosine - xy[:, 1] * sine, xy[:, 0] * sine + xy[:, 1] * cosine])
 
 
 def cut_strips(patch: shapely.Polygon, areas_m2: Floats, *, gap_m: float = 2.0) -> list[shapely.Polygon]:
@@ -100,7 +118,7 @@ def cut_strips(patch: shapely.Polygon, areas_m2: Floats, *, gap_m: float = 2.0) 
 
     cuts = [west, *(round(brentq(excess, west, east, args=(area,), xtol=1e-6), 3) for area in wanted), east]
     strips = [strip(left, right) for left, right in pairwise(cuts)]
-    return [shapely.transform(part, lambda xy, i=i: xy + [i * gap_m, 0]) for i, part in enumerate(strips)]
+    return [shapely.transform(part, lambda xy, east=i * gap_m: xy + (east, 0)) for i, part in enumerate(strips)]  # noqa: RUF005
 
 
 def settle(
@@ -164,7 +182,7 @@ def place_plots(
     spread_m: float,
     allowed: Callable[[Floats], NDArray[np.bool_]],
 ) -> NDArray[np.object_]:
-    """Outlines in longitude and latitude (6 decimals), one per plot: one to four neighbours share a patch, none overlap.
+    """Outlines in longitude and latitude (6 decimals), one per plot; one to four share a patch and none overlap.
 
     Parameters
     ----------
@@ -176,19 +194,20 @@ def place_plots(
     starts |= np.diff(village, prepend=-1) > 0
     starts[3::4] = True
     patch = np.cumsum(starts) - 1
-    patch_ha = np.bincount(patch, area_ha)
+    patch_ha = np.bincount(patch, area_ha).astype(float)
     outlines, reach = draw_outlines(rng, patch_ha, draw_corners(rng, 2 * patch_ha).clip(6, 20))
     neighbours = np.bincount(patch)
     centre = centres[village[starts]]
     middle = settle(rng, centre, reach + 2.0 * (neighbours - 1), spread_m=spread_m, allowed=allowed)
     plots: list[shapely.Polygon] = []
-    for number, outline in enumerate(outlines):
-        strips = cut_strips(outline, area_ha[patch == number]) if neighbours[number] > 1 else [outline]
-        plots += strips
+    for outline, areas in zip(outlines, np.split(area_ha, np.flatnonzero(starts)[1:]), strict=True):
+        plots += cut_strips(outline, areas * 10_000) if len(areas) > 1 else [outline]
     corners = [_four_corners(plot) for plot in shapely.simplify(plots, 0.4)]
     xy, owner = shapely.get_coordinates(corners, return_index=True)
-    at = middle[patch][owner]
-    return shapely.set_coordinates(np.array(corners, dtype=object), (xy / metres_per_degree(at[:, 1]) + at).round(6))
+    at, turn = middle[patch][owner], rng.uniform(0, 2 * np.pi, size=len(patch_ha))[patch][owner]
+    xy = _turned(xy, turn)
+    lonlat = (xy / metres_per_degree(at[:, 1]) + at).round(6)
+    return np.asarray(shapely.set_coordinates(np.array(corners, dtype=object), lonlat))
 
 
 def _four_corners(plot: shapely.Polygon) -> shapely.Polygon:

@@ -29,10 +29,11 @@ def plots_on_raster(
     crop: str = "coffee",
     prefix: str = "P",
 ) -> gpd.GeoDataFrame:
-    """`n` made smallholder plots whose middles lie on cells of the given classes, in communities, as a file would hold them.
+    """`n` made smallholder plots in communities on cells of the given classes, as a file would hold them.
 
-    Plots of one village belong to one cooperative; cooperatives lie beside each other from west to east. Land is found
-    on the raster's overviews, so a tile that is mostly sea costs little.
+    The middle of a plot, or of a patch of up to four neighbours, lies on such a cell. Plots of one village belong to
+    one cooperative; cooperatives lie beside each other from west to east. Land is found on the raster's overviews, so
+    a tile that is mostly sea costs little.
 
     Parameters
     ----------
@@ -100,7 +101,8 @@ def _villages(
     cells = found[rng.choice(len(found), size=count, replace=len(found) < count)] + 0.5
     east = part.col_off + cells[:, 1] * part.width / shape[1]
     south = part.row_off + cells[:, 0] * part.height / shape[0]
-    lonlat = np.column_stack(source.transform * (east, south))
+    to = source.transform
+    lonlat = np.column_stack([to.c + to.a * east, to.f + to.e * south])
     return np.asarray(lonlat[np.lexsort(lonlat.T[::-1])])
 
 

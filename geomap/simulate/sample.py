@@ -1,26 +1,24 @@
 """The sample: three made coffee cooperatives in the highlands of western Honduras, with the truth beside them."""
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
-import rasterio
 import shapely
 from numpy.typing import NDArray
-from rasterio.io import MemoryFile
-from rasterio.shutil import copy as copy_raster
 
 from geomap.landcover.product import product
 from geomap.plots.area import area_ha, gps_area_sd_ha
-from geomap.simulate import faults
+from geomap.simulate import faults, files
 from geomap.simulate.attributes import describe_plots, draw_declared, draw_names
 from geomap.simulate.ground import bearing_ground, build_in_plots
 from geomap.simulate.plots import Floats, draw_areas, place_plots
 from geomap.simulate.terrain import CELL, CROP, GRASS, SHRUB, TREE, Landscape, make_landscape
-from geomap.simulate.truth import SEASONS, Simulation, simulate_supply
+from geomap.simulate.truth import Simulation, simulate_supply
+from geomap.supply.crops import error_cv
 
 PRODUCT: Final = "esa-worldcover-2021"
 YIELD_KG_HA: Final = 1150.0
@@ -30,24 +28,14 @@ COOPERATIVES: Final = {"Flor del Pinar": (6, 140, "FP-"), "Nueva Aurora": (5, 11
 """Invented names: villages, members and how member ids begin."""
 COMMUNITIES: Final = (
     "El Pinabete", "La Laguneta", "San Isidro Abajo", "Quebrada Honda", "Los Naranjos", "Agua Fría", "Peña Blanca",
-    "El Guayabal", "Monte Verde", "La Unión", "Corral Viejo", "Cerro D'Oro", "Las Delicias", "Piedra Ancha",
+    "El Guayabal", "Monte Verde", "La Unión", "Corral Viejo", "El Zapote", "Las Delicias", "Piedra Ancha",
 )  # fmt: skip
 JOINED: Final = {"2023/24": 0.86, "2024/25": 0.09, "2025/26": 0.05}
 OVERLAPS: Final = (0.60, 0.25, 0.15, 0.10)
-SLIPS, RUINS = 4, 3
-
-
-@dataclass(frozen=True)
-class _Farms:
-    """The plots while the sample is made: a table, outlines in file order, faults so far."""
-
-    plots: pd.DataFrame
-    outlines: NDArray[np.object_]
-    faults: pd.DataFrame
 
 
 def make_sample(folder: str | Path, *, seed: int = 7) -> Path:
-    """The folder with the sample: plots.geojson, members.csv, deliveries.csv, landcover.tif, and truth/ with what they hide.
+    """The folder with plots.geojson, members.csv, deliveries.csv, landcover.tif, and truth/ with what they hide.
 
     About 350 plots of 300 members in 14 villages around 14.6 N, 88.7 W, a land-cover map of 0.25° × 0.25° and three
     seasons of deliveries (kg of parchment). Statistics follow published smallholder data: median plot 0.30 ha, measured
@@ -64,19 +52,21 @@ def make_sample(folder: str | Path, *, seed: int = 7) -> Path:
     """
     folder = Path(folder)
     (folder / "truth").mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    land = make_landscape(rng, west=WEST, north=NORTH)
+    ground, rng, truth, office = np.random.default_rng(seed).spawn(4)
+    land = make_landscape(ground, west=WEST, north=NORTH)
+    legend = product(PRODUCT).legend
     members = _make_members(rng)
-    farms = _make_farms(rng, land, members)
-    land = replace(land, cover=build_in_plots(rng, land, farms.outlines))
-    made = _simulate(rng, land, members, farms)
-    deliveries = _split_deliveries(rng, made.deliveries)
-    written = _spoil(rng, farms)
-    _write_raster(land, folder / "landcover.tif")
-    _write_plots(written, folder / "plots.geojson")
-    _write_csv(_member_file(members, farms.plots), folder / "members.csv")
-    _write_csv(deliveries, folder / "deliveries.csv")
-    _write_truth(made, deliveries, written, members, folder / "truth")
+    plots, listed = _make_farms(rng, land, members)
+    land = replace(land, cover=build_in_plots(rng, land, plots.geometry.to_numpy()))
+    made = _simulate(truth, land, legend, members, plots)
+    deliveries = _split_deliveries(truth, made.deliveries)
+    member_file = _member_file(office, members, plots, made)
+    sent, listed = faults.spoil(office, plots, listed)
+    files.write_landcover(land, legend, folder / "landcover.tif")
+    files.write_plots(sent, folder / "plots.geojson")
+    files.write_csv(member_file, folder / "members.csv")
+    files.write_csv(deliveries, folder / "deliveries.csv")
+    files.write_truth(made, deliveries, _fault_file(listed, sent, members), folder / "truth")
     return folder
 
 
@@ -102,8 +92,10 @@ def _make_members(rng: np.random.Generator) -> pd.DataFrame:
     return members.set_index("member_id")
 
 
-def _make_farms(rng: np.random.Generator, land: Landscape, members: pd.DataFrame) -> _Farms:
-    """Clean plots in file order, but for intended overlaps and the plots off the map."""
+def _make_farms(
+    rng: np.random.Generator, land: Landscape, members: pd.DataFrame
+) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
+    """Clean plots in the order of the file, but for intended overlaps and plots off the map; and the list of those."""
     mapped = members[~members["unmapped"]]
     owner = np.concatenate([np.arange(len(mapped)), rng.integers(len(mapped), size=PLOTS - len(mapped))])
     owner = owner[np.lexsort((rng.random(PLOTS), mapped["village"].to_numpy()[owner]))]
@@ -113,11 +105,11 @@ def _make_farms(rng: np.random.Generator, land: Landscape, members: pd.DataFrame
     def allowed(places: Floats) -> NDArray[np.bool_]:
         row, column, inside = land.cells(places)
         code, height = land.cover[row, column], land.elevation[row, column]
-        open_ground = np.isin(code, [SHRUB, GRASS, CROP]) & (rng.random(len(places)) < 0.12)
+        open_ground = np.isin(code, [SHRUB, GRASS, CROP]) & (rng.random(len(places)) < 0.06)
         return np.asarray(inside & (height > 900) & (height < 1500) & ((code == TREE) | open_ground))
 
     village = plots["village"].to_numpy()
-    outlines = place_plots(rng, village, centres, draw_areas(rng, PLOTS), spread_m=700.0, allowed=allowed)
+    outlines = place_plots(rng, village, centres, draw_areas(rng, PLOTS), spread_m=500.0, allowed=allowed)
     outlines, overlaps = faults.overlap_neighbours(rng, outlines, plots["member_id"].to_numpy(dtype=str), OVERLAPS)
     free = np.setdiff1d(np.arange(PLOTS), overlaps["at"])
     blank, edge = rng.choice(free, size=2, replace=False)
@@ -128,13 +120,14 @@ def _make_farms(rng: np.random.Generator, land: Landscape, members: pd.DataFrame
     row, column, _ = land.cells(shapely.get_coordinates(shapely.centroid(outlines)))
     plots["altitude_m"] = np.rint(land.elevation[row, column]).astype(int)
     number = np.sort(rng.choice(np.arange(1, 1000), PLOTS, replace=False))
-    plots["plot_id"] = [f"LP-{value:05d}" for value in number]
+    plots.insert(0, "plot_id", [f"LP-{value:05d}" for value in number])
     listed = [
         overlaps,
         faults.fault_rows("no_data", [int(blank)], "the raster has no data here"),
         faults.fault_rows("outside", [int(edge)], "partly outside the raster"),
     ]
-    return _Farms(plots, outlines, pd.concat(listed, ignore_index=True))
+    made = gpd.GeoDataFrame(plots.drop(columns="village"), geometry=outlines, crs="EPSG:4326")
+    return made, pd.concat(listed, ignore_index=True)
 
 
 def _moved_to(plot: shapely.Polygon, place: tuple[float, float]) -> shapely.Polygon:
@@ -142,43 +135,44 @@ def _moved_to(plot: shapely.Polygon, place: tuple[float, float]) -> shapely.Poly
     return shapely.transform(plot, lambda xy: (xy - middle + place).round(6))
 
 
-def _simulate(rng: np.random.Generator, land: Landscape, members: pd.DataFrame, farms: _Farms) -> Simulation:
-    """The truth: true areas, yields, supply and deliveries of mapped plots and of ground nobody mapped."""
-    measured = area_ha(farms.outlines)
-    ground = bearing_ground(land, farms.outlines, product(PRODUCT).legend)
-    counted = measured - _claimed_by_another_ha(farms.outlines) / 2
-    mapped = farms.plots[["member_id", "cooperative_id", "planted_year"]].assign(
+def _simulate(
+    rng: np.random.Generator, land: Landscape, legend: pd.DataFrame, members: pd.DataFrame, plots: gpd.GeoDataFrame
+) -> Simulation:
+    """The truth: true yields, supply and deliveries of the mapped plots and of ground that nobody mapped."""
+    outlines = plots.geometry.to_numpy()
+    measured = area_ha(outlines)
+    mapped = pd.concat(
+        [plots[["member_id", "cooperative_id", "planted_year"]], bearing_ground(land, outlines, legend)], axis=1
+    )
+    mapped = mapped.assign(
+        plot_id=[f"row {row}" for row in range(1, PLOTS + 1)],
         row=np.arange(1, PLOTS + 1),
-        plot_id=farms.plots["plot_id"],
+        given_id=plots["plot_id"],
         measured_area_ha=measured,
-        counted_area_ha=counted,
-        bearing_share=ground["bearing_share"].to_numpy(),
-        area_cv=gps_area_sd_ha(farms.outlines, farms.plots["gps_accuracy_m"].to_numpy()) / measured,
-        map_cv=ground["map_cv"].to_numpy(),
-        map_region_cv=ground["map_region_cv"].to_numpy(),
-        map_plot_cv=ground["map_plot_cv"].to_numpy(),
-        drawn_cv=0.10,
-        unmapped_cv=0.0,
+        counted_area_ha=measured - _claimed_by_another_ha(outlines) / 2,
+        area_cv=gps_area_sd_ha(outlines, plots["gps_accuracy_m"].to_numpy()) / measured,
+        drawn_cv=error_cv("drawn"),
     )
-    people = members[members["unmapped"]]
-    hidden = people[["cooperative_id"]].reset_index().assign(
-        counted_area_ha=draw_areas(rng, len(people)), bearing_share=1.0, unmapped_cv=0.35
+    people = members[members["unmapped"]][["cooperative_id"]].reset_index()
+    hidden = people.assign(
+        plot_id="unmapped " + people["member_id"],
+        counted_area_ha=draw_areas(rng, len(people)),
+        bearing_share=1.0,
+        unmapped_cv=error_cv("unmapped"),
     )
-    plots = pd.concat([mapped, hidden], ignore_index=True)
-    errors = ["area_cv", "map_cv", "map_region_cv", "map_plot_cv", "drawn_cv", "unmapped_cv"]
-    plots[errors] = plots[errors].fillna(0.0)
-    plots["truth_id"] = [f"row {row:.0f}" if row > 0 else f"unmapped {m}" for row, m in zip(plots["row"], plots["member_id"], strict=True)]
-    plots = plots.assign(origin="coffee HN", form_pair="parchment>green").rename(columns={"plot_id": "given_id"})
-    plots["mean_kg"] = plots["counted_area_ha"] * plots["bearing_share"] * YIELD_KG_HA
-    plots = plots.set_index("truth_id").rename_axis("plot_id")
-    return simulate_supply(rng, plots, members)
+    everything = pd.concat([mapped, hidden], ignore_index=True)
+    cvs = [column for column in everything if column.endswith("_cv")]
+    everything[cvs] = everything[cvs].fillna(0.0)
+    everything["mean_kg"] = everything["counted_area_ha"] * everything["bearing_share"] * YIELD_KG_HA
+    everything = everything.assign(origin="coffee HN", form_pair="parchment>green")
+    return simulate_supply(rng, everything.set_index("plot_id"), members)
 
 
 def _claimed_by_another_ha(outlines: NDArray[np.object_]) -> Floats:
     one, other = shapely.STRtree(outlines).query(outlines, predicate="intersects")
     one, other = one[one != other], other[one != other]
     shared = area_ha(shapely.intersection(outlines[one], outlines[other]))
-    return np.bincount(one, np.nan_to_num(shared), minlength=len(outlines))
+    return np.bincount(one, np.nan_to_num(shared), minlength=len(outlines)).astype(float)
 
 
 def _split_deliveries(rng: np.random.Generator, totals: pd.DataFrame) -> pd.DataFrame:
@@ -189,33 +183,35 @@ def _split_deliveries(rng: np.random.Generator, totals: pd.DataFrame) -> pd.Data
     group = np.repeat(np.arange(len(totals)), count)
     rows["kg"] = (rows["kg"] * weight / np.bincount(group, weight)[group]).round(1)
     first = pd.to_datetime(rows["season"].str[:4] + "-11-05")
-    rows["date"] = (first + pd.to_timedelta(np.floor(175 * rng.beta(2.2, 2.4, size=len(rows))), unit="D")).dt.strftime("%Y-%m-%d")
+    rows["date"] = (first + pd.to_timedelta(np.floor(175 * rng.beta(2.2, 2.4, size=len(rows))), unit="D")).dt.strftime(
+        "%Y-%m-%d"
+    )
     rows = rows[rows["kg"] > 0].sort_values(["date", "member_id", "kg"], kind="stable")
     return rows[["member_id", "season", "date", "kg", "form"]].reset_index(drop=True)
 
 
-def _spoil(rng: np.random.Generator, farms: _Farms) -> _Farms:
-    """The file as the office sends it: crossed outlines, repeated ids, a row twice, areas typed by hand."""
-    plots, outlines = farms.plots.copy(), farms.outlines.copy()
-    corners = shapely.get_num_coordinates(outlines) - 1
-    free = rng.permutation(np.setdiff1d(np.flatnonzero(corners < 20), farms.faults["at"]))
-    crossed, borrowers, twice = free[: SLIPS + RUINS], free[10:12], free[12]
-    for number, at in enumerate(crossed):
-        outlines[at] = faults.cross_itself(outlines[at], 0.06 if number < SLIPS else 0.5)
-    lenders = free[13:15]
-    plots.loc[borrowers, "plot_id"] = plots.loc[lenders, "plot_id"].to_numpy()
-    plots["declared_area_ha"], typed = faults.type_areas(rng, plots["declared_area_ha"])
-    plots = pd.concat([plots, plots.loc[[twice]]], ignore_index=True)
-    outlines = np.append(outlines, outlines[twice])
-    listed = [
-        farms.faults,
-        faults.fault_rows("self_crossing", crossed, ["a slip"] * SLIPS + ["ruins the outline"] * RUINS),
-        faults.fault_rows("repeated_id", borrowers, "carries another plot's id"),
-        faults.fault_rows("repeated_row", [PLOTS], f"row {twice + 1} once more"),
-        typed,
-    ]
-    return _Farms(plots, outlines, pd.concat(listed, ignore_index=True))
+def _member_file(
+    rng: np.random.Generator, members: pd.DataFrame, plots: gpd.GeoDataFrame, made: Simulation
+) -> pd.DataFrame:
+    """What the office writes of its members; the declared hectares of those without a plot are theirs alone."""
+    declared = plots["declared_area_ha"].astype(float).groupby(plots["member_id"]).sum()
+    hidden = made.plots[made.plots["row"].isna()]
+    guessed = pd.Series(draw_declared(rng, hidden["counted_area_ha"].to_numpy()), index=hidden["member_id"].to_numpy())
+    table = members.assign(declared_area_ha=declared.add(guessed, fill_value=0.0).round(2)).reset_index()
+    return table[["member_id", "cooperative_id", "name", "community", "declared_area_ha", "joined"]]
 
 
-def _member_file(members: pd.DataFrame, plots: pd.DataFrame) -> pd.DataFrame:
-    raise NotImplementedError
+def _fault_file(listed: pd.DataFrame, sent: gpd.GeoDataFrame, members: pd.DataFrame) -> pd.DataFrame:
+    """The list of faults with row and plot id as in the file, and the members without a plot."""
+    named = sent.iloc[listed["at"]]
+    rows = pd.DataFrame(
+        {
+            "fault": listed["fault"],
+            "row": listed["at"] + 1,
+            "plot_id": named["plot_id"].to_numpy(),
+            "member_id": named["member_id"].to_numpy(),
+            "detail": listed["detail"],
+        }
+    )
+    missing = pd.DataFrame({"fault": "member_without_plot", "member_id": members.index[members["unmapped"]]})
+    return pd.concat([rows, missing], ignore_index=True).astype({"row": "Int64"})

@@ -45,7 +45,7 @@ class Landscape:
 def fractal(rng: np.random.Generator, shape: tuple[int, int], *, roughness: float, longest: float = np.inf) -> Floats:
     """Fractal noise of mean 0 and standard deviation 1, by spectral synthesis; its opposite edges meet.
 
-    White noise is filtered to the power spectrum `k ** -roughness`: about 4 gives hills, 2 clouds of patches, 0 white noise.
+    White noise is filtered to the power spectrum `k ** -roughness`: about 4 gives hills, 3 patches, 0 white noise.
 
     Parameters
     ----------
@@ -108,7 +108,9 @@ def _elevation(rng: np.random.Generator, course: NDArray[np.float64]) -> Floats:
     ridges = -np.abs(fractal(rng, (size, size), roughness=3.8, longest=size / 2.2))
     raised = 1180 + 230 * hills + 260 * (ridges + 0.8)
     rows = np.arange(size, dtype=np.float32)[:, None]
-    apart = np.abs(rows - np.convolve(np.pad(course, 60, mode="edge"), np.full(121, 1 / 121), mode="valid").astype(np.float32))
+    apart = np.abs(
+        rows - np.convolve(np.pad(course, 60, mode="edge"), np.full(121, 1 / 121), mode="valid").astype(np.float32)
+    )
     valley = np.exp(-((apart / np.float32(0.085 * size)) ** np.float32(1.2)))
     floor = 640 + 25 * hills
     return np.asarray(np.maximum(raised * (1 - valley) + floor * valley, 420 + 10 * hills), dtype=np.float32)
@@ -131,7 +133,7 @@ def _village_sites(rng: np.random.Generator, elevation: Floats, slope: Floats, c
         apart = np.min(np.hypot(*(good[:, None, :] - sites[None, :, :]).transpose(2, 0, 1)), axis=1)
         far = good[apart > min(0.085 * size, 0.999 * apart.max())]
         sites = np.vstack([sites, far[:1]])
-    return sites
+    return np.asarray(sites)
 
 
 def _nearness(shape: tuple[int, int], sites: NDArray[np.int64], *, reach: int) -> Floats:

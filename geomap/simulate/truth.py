@@ -28,8 +28,8 @@ class Simulation:
 
     Attributes
     ----------
-    plots : index plot_id; member_id, cooperative_id, origin, form_pair, area_ha, mean_kg (green, before any error), unmapped.
-    members : index member_id; cooperative_id, origin, first_season (the first that the member delivers in), unmapped.
+    plots : index plot_id; member_id, cooperative_id, origin, form_pair, mean_kg (green, before any error).
+    members : index member_id; cooperative_id, first_season (the first that the member delivers in), unmapped.
     factors : source, group, season ("" for a constant), cv, z, factor: exp(l·z − l²/2), l² = ln(1 + cv²). Where a
         source's cv differs by plot (map errors, GPS) cv and factor are empty, z stands.
     plot_seasons : plot_id, member_id, cooperative_id, season, potential_kg, supply_kg (both green, true).
@@ -83,7 +83,7 @@ def simulate_cooperatives(
     >>> len(made.members), made.deliveries["season"].unique().tolist()
     (10, ['2023/24', '2024/25', '2025/26'])
     """
-    size = np.rint(np.exp(rng.uniform(*np.log(members), size=cooperatives))).astype(np.int64)
+    size = np.rint(np.exp(rng.uniform(np.log(members[0]), np.log(members[1]), size=cooperatives))).astype(np.int64)
     cooperative = np.repeat(np.arange(cooperatives), size)
     people = np.arange(len(cooperative))
     hidden = rng.random(len(people)) < unmapped
@@ -127,8 +127,8 @@ def simulate_supply(
 ) -> Simulation:
     """True potential, supply and deliveries of given plots with expected yields.
 
-    A column `<source>_cv` of `plots` is that source's cv plot by plot; a column `planted_year` makes plots of age 0 to 2
-    bear nothing. Delivered parchment = potential · delivered_share · its factors / outturn.
+    A column `<source>_cv` of `plots` is that source's cv plot by plot; a column `planted_year` makes plots of age
+    0 to 2 bear nothing. Delivered parchment = potential · delivered_share · its factors / outturn.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def simulate_supply(
     """
     z, factors = _draw_z(rng, plots, seasons, _cvs(cv))
     log_factor = {source: _log_factor(plots, source, draw, _cvs(cv)) for source, draw in z.items()}
-    potential = plots["mean_kg"].to_numpy()[:, None] * _bearing(plots, seasons)
+    potential = plots["mean_kg"].to_numpy(dtype=float)[:, None] * _bearing(plots, seasons)
     potential = potential * np.exp(sum(part for source, part in log_factor.items() if source not in OF_SUPPLY))
     if drift:
         code, names = pd.factorize(plots["cooperative_id"], sort=True)
@@ -221,7 +221,7 @@ def _log_factor(plots: pd.DataFrame, source: str, z: Floats, cv: Mapping[str, fl
 def _bearing(plots: pd.DataFrame, seasons: Sequence[str]) -> Floats:
     """0 where the plot is at most two years old when the season begins, else 1; unknown age bears."""
     if "planted_year" not in plots:
-        return np.ones((len(plots), 1))
+        return np.ones((len(plots), len(seasons)))
     begins = np.array([int(season[:4]) for season in seasons])
     age = begins[None, :] - plots["planted_year"].to_numpy(dtype=float)[:, None]
     return np.where(age <= 2, 0.0, 1.0)

@@ -13,7 +13,8 @@ The rules, each with where it comes from:
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -30,10 +31,10 @@ CELL_SIZES_KM: Final = (80, 40, 20, 10, 5, 1)
 
 Row = dict[str, Any]
 
-_OK: Final = [f"ok_{size}_km" for size in CELL_SIZES_KM]
 _EQUAL_AREA: Final = "EPSG:6933"
-_Part = tuple[int, tuple[int, int], bool, pd.DataFrame]
-"""Level in CELL_SIZES_KM, cell, whether it is the rest of that cell, its plots."""
+_Ints = npt.NDArray[np.int64]
+_Floats = npt.NDArray[np.float64]
+_Mask = npt.NDArray[np.bool_]
 
 _CELL_COLUMNS: Final = ["size_km", "rest", "west", "south", "east", "north", "members", "total", "base"]
 
@@ -51,12 +52,13 @@ def publishable(values: ArrayLike, *, min_members: int = MIN_MEMBERS) -> bool:
     >>> publishable([100.0] * 10), publishable([100.0] * 9), publishable([100.0] * 9 + [1000.0])
     (True, False, False)
     """
-    largest = np.sort(_positive(values))[::-1]
-    if len(largest) < max(min_members, 5):
+    present = _positive(values)
+    if len(present) < max(min_members, 5):
         return False
-    total = math.fsum(largest)
-    dominated = bool(largest[0] > LARGEST_SHARE * total)
-    return not dominated and bool(total - largest[0] - largest[1] >= REST_SHARE * largest[0])
+    *others, second, first = np.sort(present).tolist()
+    total = math.fsum([*others, second, first])
+    dominated = first > LARGEST_SHARE * total
+    return not dominated and total - first - second >= REST_SHARE * first
 
 
 def rounding_base(values: ArrayLike) -> float:
@@ -69,10 +71,11 @@ def rounding_base(values: ArrayLike) -> float:
     >>> rounding_base([700.0] * 10), rounding_base([700.0] * 10 + [6000.0])
     (1000.0, 2000.0)
     """
-    present = _positive(values)
-    if not len(present):
+    present = np.sort(_positive(values)).tolist()
+    if not present:
         return 0.0
-    needed = max(float(np.median(present)), 0.2 * float(present.max()))
+    median = (present[(len(present) - 1) // 2] + present[len(present) // 2]) / 2
+    needed = max(median, 0.2 * present[-1])
     power = math.floor(math.log10(needed))
     steps = (float(f"{digit}e{power + up}") for up in (0, 1) for digit in (1, 2, 5))
     return next(step for step in steps if step >= needed)
@@ -171,18 +174,15 @@ def cells(points: ArrayLike, member_ids: ArrayLike, values: ArrayLike, *, finest
 
     Source: the quadtree of Eurostat's and the JRC's multi-resolution grids, on the equal-area EASE-Grid 2 (EPSG:6933).
     """
-    codes = pd.factorize(np.asarray(member_ids, dtype=str), sort=True)[0]
-    table = pd.DataFrame({"member": codes, "value": np.asarray(values, dtype=float)})
-    table[["x", "y"]] = cell_of(points, CELL_SIZES_KM[-1])
-    table = table[table["value"] > 0].sort_values(["member", "value"], ignore_index=True)  # sums of the same bits
-    levels = [size for size in CELL_SIZES_KM if size >= finest_km]
-    for level in range(len(levels)):
-        table[_OK[level]] = _may_be_shown(table, level)
-    hidden = table[~table[_OK[0]]]
-    whole = [(0, cell, False, part) for cell, part in _grouped(table[table[_OK[0]]], 0)]
-    shown = [piece for one in whole for piece in _split(one, len(levels) - 1)]
-    shown = _without_single_differences(shown, hidden)
-    rows = pd.DataFrame([_cell_row(part) for part in shown], columns=_CELL_COLUMNS)
+    plots = _plots(points, member_ids, values)
+    parts, hidden = _parts(plots, [size for size in CELL_SIZES_KM if size >= finest_km])
+    shown = _without_single_differences(parts, hidden, plots)
+    sizes = [CELL_SIZES_KM[part.level] for part in shown]
+    boxes = bounds_of([part.cell for part in shown], sizes)
+    lines = [
+        [size, part.rest, *box, *_numbers(part.members)] for size, part, box in zip(sizes, shown, boxes, strict=True)
+    ]
+    rows = pd.DataFrame(lines, columns=_CELL_COLUMNS)
     return rows.sort_values(["south", "west", "size_km"], ignore_index=True)
 
 
@@ -202,13 +202,14 @@ def cell_of(points: ArrayLike, size_km: int) -> npt.NDArray[np.int64]:
 
 def own_area_km2(cells: pd.DataFrame) -> "pd.Series[float]":
     """Ground of each row of `cells` in km²: a `rest` is its cell without the smaller cells inside."""
-    area = pd.Series(np.square(cells["size_km"].to_numpy(float)), index=cells.index)
-    middle_x, middle_y = (cells["west"] + cells["east"]) / 2, (cells["south"] + cells["north"]) / 2
-    rests = cells[cells["rest"].astype(bool)].sort_values("size_km", kind="stable")
-    for k, one in rests.iterrows():
-        inside = middle_x.between(one["west"], one["east"]) & middle_y.between(one["south"], one["north"])
-        area[k] -= area[inside & (cells["size_km"] < one["size_km"])].sum()
-    return area
+    size = cells["size_km"].to_numpy(float)
+    west, south, east, north = cells[["west", "south", "east", "north"]].to_numpy(float).T
+    x, y, area = (west + east) / 2, (south + north) / 2, np.square(size)
+    rests = np.flatnonzero(cells["rest"].to_numpy(bool))
+    for k in rests[np.argsort(size[rests], kind="stable")]:
+        inside = (x >= west[k]) & (x <= east[k]) & (y >= south[k]) & (y <= north[k])
+        area[k] -= area[inside & (size < size[k])].sum()
+    return pd.Series(area, index=cells.index)
 
 
 def cell_bounds(cell: tuple[int, int], size_km: int) -> tuple[float, float, float, float]:
@@ -219,11 +220,19 @@ def cell_bounds(cell: tuple[int, int], size_km: int) -> tuple[float, float, floa
     >>> cell_bounds((0, 0), 80)[:2]
     (0.0, 0.0)
     """
-    side = size_km * 1000.0
+    return bounds_of([cell], [size_km])[0]
+
+
+def bounds_of(
+    cells: Sequence[Sequence[int]] | _Ints, sizes_km: Sequence[int] | _Ints
+) -> list[tuple[float, float, float, float]]:
+    """`cell_bounds` of many cells, each with its size."""
+    side = np.asarray(sizes_km, dtype=float)[:, None] * 1000.0
+    low = np.asarray(cells, dtype=np.int64).reshape(-1, 2)
     back = Transformer.from_crs(_EQUAL_AREA, "EPSG:4326", always_xy=True)
-    west, south = back.transform(cell[0] * side, cell[1] * side)
-    east, north = back.transform((cell[0] + 1) * side, (cell[1] + 1) * side)
-    return round(west, 6), round(south, 6), round(east, 6), round(north, 6)
+    degrees = (limit for corner in (low, low + 1) for limit in back.transform(*(corner * side).T))
+    west, south, east, north = ([round(limit, 6) for limit in limits.tolist()] for limits in degrees)
+    return list(zip(west, south, east, north, strict=True))
 
 
 def _positive(values: ArrayLike) -> npt.NDArray[np.float64]:
@@ -232,68 +241,113 @@ def _positive(values: ArrayLike) -> npt.NDArray[np.float64]:
     return positive
 
 
-def _per_member(part: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """The members' values in this part."""
-    _, member = np.unique(part["member"].to_numpy(), return_inverse=True)
-    return np.asarray(np.bincount(member, weights=part["value"].to_numpy()), dtype=np.float64)
+@dataclass(frozen=True)
+class _Plots:
+    """Plots that bear something, by member and value, so that sums have the same bits in any order of the rows."""
+
+    cell: _Ints
+    """Column and row of the 1 km cell."""
+    member: _Ints
+    value: _Floats
 
 
-def _keys(table: pd.DataFrame, level: int) -> list["pd.Series[Any]"]:
-    side = CELL_SIZES_KM[level] // CELL_SIZES_KM[-1]
-    return [table[axis] // side for axis in ("x", "y")]
+@dataclass(frozen=True)
+class _Part:
+    """A cell, or the rest of one; its plots, and the values of its members."""
+
+    level: int
+    cell: tuple[int, int]
+    rest: bool
+    plots: _Ints
+    members: _Floats
 
 
-def _grouped(table: pd.DataFrame, level: int) -> list[tuple[tuple[int, int], pd.DataFrame]]:
-    return [((int(cell[0]), int(cell[1])), part) for cell, part in table.groupby(_keys(table, level))]
+def _plots(points: ArrayLike, member_ids: ArrayLike, values: ArrayLike) -> _Plots:
+    value = np.asarray(values, dtype=float)
+    member, _ = pd.factorize(np.asarray(member_ids, dtype=str))
+    order = np.lexsort((value, member))
+    order = order[value[order] > 0]
+    return _Plots(cell_of(points, CELL_SIZES_KM[-1])[order], member[order], value[order])
 
 
-def _may_be_shown(table: pd.DataFrame, level: int) -> "pd.Series[bool]":
-    """Whether the plot's cell at this level may be shown: `publishable` for all cells at once."""
-    sums = table.groupby([*_keys(table, level), "member"])["value"].sum().rename_axis(["x", "y", "member"])
-    of_cell = sums.sort_values(ascending=False, kind="stable").groupby(["x", "y"])
-    judged = {cell: publishable(values) for cell, values in of_cell.agg(list).items()}
-    return pd.Series([judged[cell] for cell in zip(*_keys(table, level), strict=True)], index=table.index, dtype=bool)
+def _cell_numbers(plots: _Plots, size_km: int) -> _Ints:
+    """Which cell of this size holds each plot, as a number from 0."""
+    columns, rows = plots.cell.T // (size_km // CELL_SIZES_KM[-1])
+    number: _Ints = np.unique(columns * 2**32 + rows, return_inverse=True)[1]
+    return number
 
 
-def _split(whole: _Part, finest: int) -> list[_Part]:
-    """The cell's publishable parts, split again; the cell itself where a remainder could not be shown."""
-    level, cell, _, table = whole
-    if level == finest:
-        return [whole]
-    good = table[_OK[level + 1]]
-    rest = table[~good]
-    if not good.any() or (len(rest) and not publishable(_per_member(rest))):
-        return [whole]
-    parts = _grouped(table[good], level + 1)
-    split = [piece for child, part in parts for piece in _split((level + 1, child, False, part), finest)]
-    return [*split, (level, cell, True, rest)] if len(rest) else split
+def _members(plots: _Plots, chosen: _Ints, group: _Ints) -> list[tuple[_Ints, _Floats]]:
+    """The chosen plots of each group, and the values of its members; `chosen` is ascending, `group` has all plots."""
+    if not len(chosen):
+        return []
+    rows = chosen[np.argsort(group[chosen], kind="stable")]
+    new_group = np.diff(group[rows], prepend=-1) != 0
+    new_member = new_group | (np.diff(plots.member[rows], prepend=-1) != 0)
+    sums = np.bincount(np.cumsum(new_member) - 1, weights=plots.value[rows])
+    starts = np.flatnonzero(new_group)[1:], np.flatnonzero(new_group[new_member])[1:]
+    return list(zip(np.split(rows, starts[0]), np.split(sums, starts[1]), strict=True))
 
 
-def _without_single_differences(shown: list[_Part], hidden: pd.DataFrame) -> list[_Part]:
+def _may_be_shown(plots: _Plots, chosen: _Ints, group: _Ints) -> _Mask:
+    """Whether the chosen plots of each group are a publishable sum, by number of the group."""
+    shown = np.zeros(group.max(initial=-1) + 1, dtype=bool)
+    for rows, values in _members(plots, chosen, group):
+        shown[group[rows[0]]] = publishable(values)
+    return shown
+
+
+def _parts(plots: _Plots, sizes: list[int]) -> tuple[list[_Part], _Ints]:
+    """The cells and rests that may be shown, as fine as can be, and the plots in none of them.
+
+    A cell is split where one of its parts may be shown, and those that may not are a publishable sum, or none.
+    """
+    every = np.arange(len(plots.value))
+    cell = np.array([_cell_numbers(plots, size) for size in sizes])
+    good = [_may_be_shown(plots, every, number)[number] for number in cell]
+    level = np.where(good[0], 0, -1)
+    rest = np.zeros(len(every), dtype=bool)
+    for k, number in enumerate(cell[:-1]):
+        whole = level == k
+        left = np.flatnonzero(whole & ~good[k + 1])
+        split = np.isin(number, number[whole & good[k + 1]])
+        split &= ~np.isin(number, number[left]) | _may_be_shown(plots, left, number)[number]
+        level[whole & split & good[k + 1]] = k + 1
+        rest[whole & split & ~good[k + 1]] = True
+    own = (cell[level, every] * len(sizes) + level) * 2 + rest
+    parts = [
+        _Part(level[k], tuple(plots.cell[k] // sizes[level[k]]), rest[k], rows, values)
+        for rows, values in _members(plots, np.flatnonzero(level >= 0), own)
+        for k in rows[:1]
+    ]
+    return parts, np.flatnonzero(level < 0)
+
+
+def _without_single_differences(shown: list[_Part], hidden: _Ints, plots: _Plots) -> list[_Part]:
     """Leave out more cells, fewest members first, until what is left out is a publishable sum (rule 4).
 
     Nothing inside a `rest` that is still shown: the rest would seem to hold it.
     """
-    kept = sorted(shown, key=lambda part: (-len(_per_member(part[3])), part[:3]))
-    while kept and len(hidden) and not publishable(_per_member(hidden)):
-        rests = {(level, cell) for level, cell, rest, _ in kept if rest}
-        last = max(k for k, part in enumerate(kept) if not _is_inside(part, rests))
-        hidden = pd.concat([hidden, kept.pop(last)[3]]).sort_index()
+    kept = sorted(shown, key=lambda part: (-len(part.members), part.level, part.cell, part.rest))
+    together = np.zeros_like(plots.member)
+    while kept and len(hidden) and not _may_be_shown(plots, hidden, together)[0]:
+        rests = {(part.level, part.cell) for part in kept if part.rest}
+        last = next(k for k in reversed(range(len(kept))) if not _is_inside(kept[k], rests))
+        hidden = np.sort(np.concatenate([hidden, kept.pop(last).plots]))
     return kept
 
 
 def _is_inside(part: _Part, cells: set[tuple[int, tuple[int, int]]]) -> bool:
-    level, (x, y), *_ = part
-    size = CELL_SIZES_KM[level]
-    return any((up, (x * size // CELL_SIZES_KM[up], y * size // CELL_SIZES_KM[up])) in cells for up in range(level))
+    x, y = part.cell
+    size = CELL_SIZES_KM[part.level]
+    wider = enumerate(CELL_SIZES_KM[: part.level])
+    return any((level, (x * size // side, y * size // side)) in cells for level, side in wider)
 
 
-def _cell_row(part: _Part) -> list[Any]:
-    level, cell, rest, table = part
-    members = _per_member(table)
+def _numbers(members: _Floats) -> tuple[int, float, float]:
+    """Number of members, their rounded sum and its base."""
     base = rounding_base(members)
-    size = CELL_SIZES_KM[level]
-    return [size, rest, *cell_bounds(cell, size), len(members), rounded(math.fsum(members), base), base]
+    return len(members), rounded(math.fsum(members.tolist()), base), base
 
 
 def _total_row(row: Mapping[str, Any], mean: float, *, shown: bool) -> Row:

@@ -10,7 +10,7 @@ from geomap import reference
 from geomap.errors import ColumnError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Items:
     """Means in kilograms (one row per plot, or member without a plot, and season) with their sources of error.
 

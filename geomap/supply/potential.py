@@ -218,6 +218,8 @@ def unmapped_members(
         everyone = join_items([items, unmapped_members(members, items, ...)])
     """
     without = members[~members.index.isin(items.table["member_id"])].sort_index(kind="stable")
+    if without.empty:
+        return items.where(pd.Series(False, index=items.table.index))
     coops, hive = without["cooperative_id"], crop.unit == "hive"
     ground = items.table.sort_index(kind="stable")
     land = items.map_share.reindex(ground.index).mul(ground["f"], axis=0)

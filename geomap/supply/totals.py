@@ -17,6 +17,7 @@ Within a part, items that no factor tells apart are one cell: only their sums ar
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Final
 
@@ -206,19 +207,36 @@ def _pairs(part: _Part) -> Iterator[tuple[Codes, Codes]]:
         first = last
 
 
-def _parts(items: Items, group: "pd.Series | None") -> tuple[pd.Index, list[_Part]]:
-    """Cells of each kinship, and the labels of the groups."""
+@dataclass(frozen=True)
+class _Coded:
+    """Items as whole numbers, in an order that does not depend on the order of rows."""
+
+    order: Codes
+    codes: Mapping[str, Codes]
+    vectors: Floats
+    cv: Mapping[str, Floats]
+    sharing: Mapping[str, Codes]
+
+
+@lru_cache(maxsize=1)
+def _coded(items: Items) -> _Coded:
+    """Kept for the last items: they are summed by plot, member, cooperative and more."""
     codes = _codes(items.table)
-    owner, labels = _owners(items, group)
-    order = np.lexsort(
-        (items.table["mean_kg"].to_numpy(float), *(codes[name] for name in ("member_id", "season", "plot_id")))
-    )
-    codes, owner = {name: code[order] for name, code in codes.items()}, owner[order]
-    mean = items.table["mean_kg"].to_numpy(float)[order]
-    vectors = np.column_stack([mean, items.map_share.to_numpy(float)[order] * mean[:, None]])
+    mean = items.table["mean_kg"].to_numpy(float)
+    order = np.lexsort((mean, *(codes[name] for name in ("member_id", "season", "plot_id"))))
+    codes = {name: code[order] for name, code in codes.items()}
+    vectors = np.column_stack([mean, items.map_share.to_numpy(float) * mean[:, None]])[order]
     cv = {source: items.cv[source].to_numpy(float)[order] for source in _sources(items)}
     sharing = {source: _joint(*(codes[name] for name in shared_by()[source])) for source in cv}
-    profile = codes["region"]
+    return _Coded(order, codes, vectors, cv, sharing)
+
+
+def _parts(items: Items, group: "pd.Series | None") -> tuple[pd.Index, list[_Part]]:
+    """Cells of each kinship, and the labels of the groups."""
+    coded = _coded(items)
+    codes, vectors, cv, sharing = coded.codes, coded.vectors, coded.cv, coded.sharing
+    owner, labels = _owners(items, group)
+    owner, profile = owner[coded.order], codes["region"]
     parts = []
     for level, kin in enumerate(_KINSHIP):
         own = [source for source in cv if _level(shared_by()[source]) == level]

@@ -178,6 +178,7 @@ def test_public_names_load_on_first_use():
     import geomap.plots
 
     assert geomap.plots.area_ha is area_ha
+    assert dir(geomap.plots) == sorted(geomap.plots.__all__)
     assert isinstance(geomap.plots.area_ha(gpd.GeoSeries([box(0, 0, 1, 1)], crs=4326)), pd.Series)
     with pytest.raises(AttributeError, match="no_such_name"):
         geomap.plots.no_such_name  # noqa: B018
