@@ -32,7 +32,7 @@ def parameters(chosen: Choice, product: Product, by: Sequence[str]) -> dict[str,
 
 
 def assumptions(chosen: Choice, product: Product, ratios: pd.DataFrame) -> list[dict[str, str]]:
-    """The numbers that were not measured, each with its support and source; `ratios` of the cooperatives that use one."""
+    """The numbers that were not measured, with support and source; `ratios` of the cooperatives that use one."""
     base, conversion = chosen.base, chosen.conversion
     unit = "hive" if base.basis == "hive" else f"{base.basis} hectare"
     rows = [

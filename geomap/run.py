@@ -175,7 +175,7 @@ def estimate(
     legend = named_product(product)
     ours, other = _of_this_crop(plots.sort_index(kind="stable"), chosen.crop)
     joined = join_members(ours, members, attributes=by)
-    prepared = prepare_plots(joined.plots, members if members is None else joined.members, progress=progress)
+    prepared = prepare_plots(joined.plots, members, progress=progress)
     clock.lap("check and prepare")
     extraction = class_areas(prepared.plots, rasters, legend, workers=workers, progress=progress)
     clock.lap("land cover")

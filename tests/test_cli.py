@@ -63,7 +63,9 @@ def estimate(world, out, *more, plots="plots.geojson"):
 
 
 def test_estimate_leaves_every_file_of_the_contract(world, tmp_path):
-    done = estimate(world, tmp_path / "out", "--members", world / "members.csv", "--season", "2026/27", "--by", "variety")
+    done = estimate(
+        world, tmp_path / "out", "--members", world / "members.csv", "--season", "2026/27", "--by", "variety"
+    )
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "plots.parquet", "classes.csv", "members.csv", "cooperatives.csv", "by_variety.csv", "months.csv",
@@ -122,7 +124,14 @@ def test_check_of_good_plots_is_silent_about_them(world):
 
 
 def test_landcover_prints_the_long_table_or_writes_it(world, tmp_path):
-    arguments = ("landcover", world / "plots.geojson", "--raster", world / "map.tif", "--product", "esa-worldcover-2021")
+    arguments = (
+        "landcover",
+        world / "plots.geojson",
+        "--raster",
+        world / "map.tif",
+        "--product",
+        "esa-worldcover-2021",
+    )
     printed = geomap(*arguments)
     assert printed.stdout.startswith("plot_id,product,class,name,area_ha\n00000,esa-worldcover-2021,10,")
     written = geomap(*arguments, "--out", tmp_path / "classes.csv")
@@ -132,9 +141,8 @@ def test_landcover_prints_the_long_table_or_writes_it(world, tmp_path):
 
 def wrong_uses(world):
     raster, product = world / "map.tif", "esa-worldcover-2021"
-    good = {
-        "plots": world / "plots.geojson", "--raster": raster, "--product": product, "--crop": "coffee", "--country": "HN"
-    }  # fmt: skip
+    plots = world / "plots.geojson"
+    good = {"plots": plots, "--raster": raster, "--product": product, "--crop": "coffee", "--country": "HN"}
     return [
         ({**good, "plots": world / "gone.geojson"}, "gone.geojson does not exist"),
         ({**good, "plots": raster}, "map.tif"),
@@ -182,7 +190,9 @@ def test_a_missing_argument_is_wrong_use(world):
 
 def test_a_fault_of_ours_says_so_without_a_traceback(world, tmp_path):
     broken = tmp_path / "sitecustomize.py"
-    broken.write_text("import geomap.run\ndef fail(*a, **k): raise RuntimeError('a bug')\ngeomap.run.estimate_files = fail\n")
+    broken.write_text(
+        "import geomap.run\ndef fail(*a, **k): raise RuntimeError('a bug')\ngeomap.run.estimate_files = fail\n"
+    )
     command = ("estimate", world / "plots.geojson", "--raster", world / "map.tif", "--product", "p", "--crop", "coffee",
                "--country", "HN", "--out", tmp_path / "out")  # fmt: skip
     done = geomap(*command, PYTHONPATH=str(tmp_path))

@@ -234,3 +234,11 @@ def test_every_assumption_has_a_source_and_a_support(raster, village):
     told = estimate(village, [raster], **SETTINGS).summary["assumptions"]
     assert {row["support"] for row in told} <= {"strong", "medium", "weak"}
     assert all(row["source"] and row["value"] for row in told)
+
+
+def test_a_plot_of_nobody_in_the_members_file_is_said(raster):
+    plots = table([square(10, 10), square(30, 10)], member_id=["M1", "M9"], cooperative_id=["C", "C"])
+    people = members_of(member_id=["M1"], cooperative_id=["C"])
+    run = estimate(plots, [raster], members=people, **SETTINGS)
+    assert run.findings[run.findings["code"] == "plot_without_member"]["plot_id"].tolist() == ["P001"]
+    assert run.total["members"] == 2

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from geomap.engine import ordered_map
 from geomap.outputs import map_words as words
 from geomap.outputs.context import Bounds, Context, land_cover, widened
 from geomap.outputs.map_page import Drawing, map_page, paragraphs
@@ -31,7 +30,6 @@ MAX_PLOTS: Final = 3000
 """Plots drawn one by one; more make a page that phones cannot open, and are drawn as grid cells."""
 
 _MAX_CELLS: Final = 1500
-_CHUNK: Final = 5000
 _SHARE_CELL_M: Final = 100.0
 _PLOT_OPACITY: Final = 0.85
 _CELL_OPACITY: Final = 0.65
@@ -72,9 +70,7 @@ def _plots_page(run: "Run") -> Json:
     notes, flagged = _findings(run)
     shapes = _features(plots.geometry, classes)
     marks = [shape for shape in shapes if shape["id"] in set(flagged)]
-    legend = [
-        words.scale(f"Potential of a plot, kg {words.form(run)} a year", breaks, classes, opacity=_PLOT_OPACITY)
-    ]
+    legend = [words.scale(f"Potential of a plot, kg {words.form(run)} a year", breaks, classes, opacity=_PLOT_OPACITY)]
     return {
         "layers": {"shapes": ("Plots", shapes), "marks": ("Plots with findings", marks)},
         "opacity": _PLOT_OPACITY,
@@ -163,9 +159,7 @@ def _grid_page(run: "Run") -> Json:
         "details": [[int(one.members), words.hectares(one.productive), int(one.flagged)] for _, one in cells],
         "left_out": words.left_out(run),
         "legend": [
-            words.scale(
-                f"Potential of a cell, kg {words.form(run)} a year", breaks, classes, opacity=_CELL_OPACITY
-            )
+            words.scale(f"Potential of a cell, kg {words.form(run)} a year", breaks, classes, opacity=_CELL_OPACITY)
         ],
     }
 
@@ -311,10 +305,7 @@ def _without_inner(squares: Any, sizes: Any) -> Any:
 def _located(plots: "gpd.GeoDataFrame") -> tuple["gpd.GeoDataFrame", Any]:
     """Plots with a place, and a point within each (longitude, latitude)."""
     located = plots[~(plots.geometry.isna() | plots.geometry.is_empty)]
-    shapes = np.asarray(located.geometry.array)
-    chunks = (shapes[start : start + _CHUNK] for start in range(0, len(shapes), _CHUNK))
-    points = [shapely.get_coordinates(found) for found in ordered_map(shapely.point_on_surface, chunks)]
-    return located, np.concatenate([np.empty((0, 2)), *points])
+    return located, shapely.get_coordinates(located.geometry.representative_point().array)
 
 
 def _bounds(geometry: Any) -> Bounds | None:

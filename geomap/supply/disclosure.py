@@ -15,6 +15,7 @@ The rules, each with where it comes from:
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -264,7 +265,7 @@ class _Part:
 
 def _plots(points: ArrayLike, member_ids: ArrayLike, values: ArrayLike) -> _Plots:
     value = np.asarray(values, dtype=float)
-    member, _ = pd.factorize(np.asarray(member_ids, dtype=str))
+    member, _ = pd.factorize(pd.Series(member_ids, dtype="str"), use_na_sentinel=False)
     order = np.lexsort((value, member))
     order = order[value[order] > 0]
     return _Plots(cell_of(points, CELL_SIZES_KM[-1])[order], member[order], value[order])
@@ -285,8 +286,10 @@ def _members(plots: _Plots, chosen: _Ints, group: _Ints) -> list[tuple[_Ints, _F
     new_group = np.diff(group[rows], prepend=-1) != 0
     new_member = new_group | (np.diff(plots.member[rows], prepend=-1) != 0)
     sums = np.bincount(np.cumsum(new_member) - 1, weights=plots.value[rows])
-    starts = np.flatnonzero(new_group)[1:], np.flatnonzero(new_group[new_member])[1:]
-    return list(zip(np.split(rows, starts[0]), np.split(sums, starts[1]), strict=True))
+    row_ends = [*np.flatnonzero(new_group).tolist(), len(rows)]
+    sum_ends = [*np.flatnonzero(new_group[new_member]).tolist(), len(sums)]
+    ends = zip(pairwise(row_ends), pairwise(sum_ends), strict=True)
+    return [(rows[slice(*plots_of)], sums[slice(*sums_of)]) for plots_of, sums_of in ends]
 
 
 def _may_be_shown(plots: _Plots, chosen: _Ints, group: _Ints) -> _Mask:
@@ -315,11 +318,11 @@ def _parts(plots: _Plots, sizes: list[int]) -> tuple[list[_Part], _Ints]:
         level[whole & split & good[k + 1]] = k + 1
         rest[whole & split & ~good[k + 1]] = True
     own = (cell[level, every] * len(sizes) + level) * 2 + rest
-    parts = [
-        _Part(level[k], tuple(plots.cell[k] // sizes[level[k]]), rest[k], rows, values)
-        for rows, values in _members(plots, np.flatnonzero(level >= 0), own)
-        for k in rows[:1]
-    ]
+    parts = []
+    for rows, values in _members(plots, np.flatnonzero(level >= 0), own):
+        at = int(level[rows[0]])
+        column, row = (plots.cell[rows[0]] // sizes[at]).tolist()
+        parts.append(_Part(at, (column, row), bool(rest[rows[0]]), rows, values))
     return parts, np.flatnonzero(level < 0)
 
 
