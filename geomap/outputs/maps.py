@@ -30,6 +30,9 @@ MAX_PLOTS: Final = 3000
 """Plots drawn one by one; more make a page that phones cannot open, and are drawn as grid cells."""
 
 _MAX_CELLS: Final = 1500
+_AT_ONCE: Final = 500
+"""Points made at a time: more new objects would start the garbage collector, which walks all shapes of the run."""
+
 _SHARE_CELL_M: Final = 100.0
 _PLOT_OPACITY: Final = 0.85
 _CELL_OPACITY: Final = 0.65
@@ -305,13 +308,20 @@ def _without_inner(squares: Any, sizes: Any) -> Any:
 def _located(plots: "gpd.GeoDataFrame") -> tuple["gpd.GeoDataFrame", Any]:
     """Plots with a place, and a point within each (longitude, latitude)."""
     located = plots[~(plots.geometry.isna() | plots.geometry.is_empty)]
-    return located, shapely.get_coordinates(located.geometry.representative_point().array)
+    shapes = np.asarray(located.geometry.array)
+    parts = (shapes[start : start + _AT_ONCE] for start in range(0, len(shapes), _AT_ONCE))
+    points = [shapely.get_coordinates(shapely.point_on_surface(part)) for part in parts]
+    return located, np.concatenate([np.empty((0, 2)), *points])
 
 
 def _bounds(geometry: Any) -> Bounds | None:
     """West, south, east, north of shapes; None where there are none."""
-    west, south, east, north = shapely.total_bounds(np.asarray(geometry, dtype=object)).tolist()
-    return None if np.isnan(west) else (west, south, east, north)
+    limits = shapely.bounds(np.asarray(geometry, dtype=object))
+    limits = limits[~np.isnan(limits[:, 0])]
+    if not len(limits):
+        return None
+    west, south, east, north = *limits[:, :2].min(axis=0).tolist(), *limits[:, 2:].max(axis=0).tolist()
+    return west, south, east, north
 
 
 def _place(box: Sequence[float]) -> str:

@@ -285,7 +285,7 @@ def _members(plots: _Plots, chosen: _Ints, group: _Ints) -> list[tuple[_Ints, _F
     rows = chosen[np.argsort(group[chosen], kind="stable")]
     new_group = np.diff(group[rows], prepend=-1) != 0
     new_member = new_group | (np.diff(plots.member[rows], prepend=-1) != 0)
-    sums = np.bincount(np.cumsum(new_member) - 1, weights=plots.value[rows])
+    sums: _Floats = np.bincount(np.cumsum(new_member) - 1, weights=plots.value[rows]).astype(float, copy=False)
     row_ends = [*np.flatnonzero(new_group).tolist(), len(rows)]
     sum_ends = [*np.flatnonzero(new_group[new_member]).tolist(), len(sums)]
     ends = zip(pairwise(row_ends), pairwise(sum_ends), strict=True)

@@ -128,9 +128,7 @@ def test_classes_no_data_and_outside_add_up_to_the_plot(landscape, village, worl
 
 def test_the_layout_of_the_file_does_not_matter(landscape, village, worldcover):
     plots = village(100)
-    tables = [
-        class_areas(plots, [landscape(layout, name=f"{layout}.tif")], worldcover).classes for layout in LAYOUTS
-    ]
+    tables = [class_areas(plots, [landscape(layout, name=f"{layout}.tif")], worldcover).classes for layout in LAYOUTS]
     for table in tables[1:]:
         assert_frame_equal(tables[0], table, rtol=1e-12)
 
