@@ -320,7 +320,7 @@ def _bounds(geometry: Any) -> Bounds | None:
     limits = limits[~np.isnan(limits[:, 0])]
     if not len(limits):
         return None
-    west, south, east, north = *limits[:, :2].min(axis=0).tolist(), *limits[:, 2:].max(axis=0).tolist()
+    (west, south), (east, north) = limits[:, :2].min(axis=0).tolist(), limits[:, 2:].max(axis=0).tolist()
     return west, south, east, north
 
 

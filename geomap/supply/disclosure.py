@@ -227,7 +227,13 @@ def cell_bounds(cell: tuple[int, int], size_km: int) -> tuple[float, float, floa
 def bounds_of(
     cells: Sequence[Sequence[int]] | _Ints, sizes_km: Sequence[int] | _Ints
 ) -> list[tuple[float, float, float, float]]:
-    """`cell_bounds` of many cells, each with its size."""
+    """`cell_bounds` of many cells, each with its size in km.
+
+    Examples
+    --------
+    >>> [box[:2] for box in bounds_of([(0, 0), (0, 0)], [1, 80])]
+    [(0.0, 0.0), (0.0, 0.0)]
+    """
     side = np.asarray(sizes_km, dtype=float)[:, None] * 1000.0
     low = np.asarray(cells, dtype=np.int64).reshape(-1, 2)
     back = Transformer.from_crs(_EQUAL_AREA, "EPSG:4326", always_xy=True)

@@ -149,6 +149,23 @@ def test_cells_are_of_equal_area_and_fixed():
     assert disclosure.cell_bounds((0, 0), 1)[:2] == (0.0, 0.0)
 
 
+def test_bounds_of_many_cells_are_those_of_each():
+    cells, sizes = [(-106, 22), (0, 0), (-8480, 1760), (77, -40)], [80, 5, 1, 20]
+    one_by_one = [disclosure.cell_bounds(cell, size) for cell, size in zip(cells, sizes, strict=True)]
+    assert disclosure.bounds_of(cells, sizes) == one_by_one
+    assert disclosure.bounds_of([], []) == []
+
+
+def test_the_plots_of_a_member_are_added_up_before_the_rules():
+    points, names, values = cluster(-88.1, 14.6, 20)
+    members = [names[k // 2] for k in range(20)]  # ten members of two plots of 100 kg
+    assert disclosure.cells(points, members, values)[["members", "total", "base"]].to_numpy().tolist() == [
+        [10, 2000.0, 200.0]
+    ]
+    values[:2] = 1000.0  # one member has 2000 of 3800, more than half
+    assert disclosure.cells(points, members, values).empty
+
+
 @st.composite
 def farms(draw):
     n = draw(st.integers(1, 80))
