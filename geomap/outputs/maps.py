@@ -171,7 +171,14 @@ def _cells_page(run: "Run") -> Json:
     """What buyers may see: cells of enough members; a `rest` has holes where smaller cells lie inside."""
     located, points = _located(run.plots)
     size, _ = _finest_grid(points)
-    cells = disclosure.cells(points, located["member_id"], located["potential_kg"], finest_km=size)
+    elsewhere = run.plots[~run.plots.index.isin(located.index)]
+    unmapped = run.members[run.members["members_mapped"] == 0]
+    cells = disclosure.cells(
+        np.concatenate([points, np.full((len(elsewhere) + len(unmapped), 2), np.nan)]),
+        pd.concat([located["member_id"], elsewhere["member_id"], unmapped["id"]]),
+        pd.concat([located["potential_kg"], elsewhere["potential_kg"], unmapped["potential_kg"]]),
+        finest_km=size,
+    )
     boxes = [(one.west, one.south, one.east, one.north) for one in cells.itertuples()]
     density = cells["total"] / disclosure.own_area_km2(cells)
     breaks = words.class_breaks(density)

@@ -30,6 +30,9 @@ REST_SHARE: Final = 0.10
 CELL_SIZES_KM: Final = (80, 40, 20, 10, 5, 1)
 """Sides of the cells, the coarsest first; each size fits a whole number of times into the one before."""
 
+_NOWHERE: Final = -80 * 2**20
+"""Column and row of what has no place, far off the globe."""
+
 Row = dict[str, Any]
 
 _EQUAL_AREA: Final = "EPSG:6933"
@@ -164,7 +167,8 @@ def cells(points: ArrayLike, member_ids: ArrayLike, values: ArrayLike, *, finest
 
     Parameters
     ----------
-    points : (n, 2) longitude and latitude in degrees, WGS84; a place within each plot.
+    points : (n, 2) longitude and latitude in degrees, WGS84; a place within each plot. NaN for what has no place and yet
+        is in published totals, such as a member without a plot: it is in no cell, and no cell may give it away.
     member_ids : (n,) the plot's member; a member counts once in each cell.
     values : (n,) value of each plot, ≥ 0; NaN counts as nothing.
     finest_km : smallest side of a cell.
@@ -176,7 +180,7 @@ def cells(points: ArrayLike, member_ids: ArrayLike, values: ArrayLike, *, finest
     Source: the quadtree of Eurostat's and the JRC's multi-resolution grids, on the equal-area EASE-Grid 2 (EPSG:6933).
     """
     plots = _plots(points, member_ids, values)
-    parts, hidden = _parts(plots, [size for size in CELL_SIZES_KM if size >= finest_km])
+    parts, hidden = _without_nowhere(*_parts(plots, [size for size in CELL_SIZES_KM if size >= finest_km]))
     shown = _without_single_differences(parts, hidden, plots)
     sizes = [CELL_SIZES_KM[part.level] for part in shown]
     boxes = bounds_of([part.cell for part in shown], sizes)
@@ -274,7 +278,22 @@ def _plots(points: ArrayLike, member_ids: ArrayLike, values: ArrayLike) -> _Plot
     member, _ = pd.factorize(pd.Series(member_ids, dtype="str"), use_na_sentinel=False)
     order = np.lexsort((value, member))
     order = order[value[order] > 0]
-    return _Plots(cell_of(points, CELL_SIZES_KM[-1])[order], member[order], value[order])
+    places = np.asarray(points, dtype=float).reshape(-1, 2)
+    placed = np.isfinite(places).all(axis=1)
+    cell = np.full(places.shape, _NOWHERE)
+    cell[placed] = cell_of(places[placed], CELL_SIZES_KM[-1])
+    return _Plots(cell[order], member[order], value[order])
+
+
+def _without_nowhere(parts: list[_Part], hidden: _Ints) -> tuple[list[_Part], _Ints]:
+    """What has no place is hidden, whether it would be a publishable sum or not."""
+    kept, rows = [], [hidden]
+    for part in parts:
+        if part.cell[0] == _NOWHERE // CELL_SIZES_KM[part.level]:
+            rows.append(part.plots)
+        else:
+            kept.append(part)
+    return kept, np.sort(np.concatenate(rows))
 
 
 def _cell_numbers(plots: _Plots, size_km: int) -> _Ints:

@@ -237,3 +237,18 @@ def test_no_system_of_published_numbers_bounds_a_member_within_a_tenth(seed):
         low = linprog(goal, left, right).fun if known else 0.0
         high = -linprog(-goal, left, right).fun if known and left[:, k].any() else np.inf
         assert high - low >= 0.2 * values[k]
+
+
+def test_a_member_without_a_place_is_not_what_the_cells_leave_of_the_total():
+    # Thirty members of 100 kg on one spot, and one of 450 kg without a place. Shown alone, the cell of 3,000 kg would
+    # leave 450 kg of the published 3,450 kg: so nothing is shown.
+    points = [[-88.0, 14.5]] * 30 + [[np.nan, np.nan]]
+    values, members = [100.0] * 30 + [450.0], [f"M{k}" for k in range(31)]
+    assert disclosure.cells(points, members, values).empty
+    assert len(disclosure.cells(points[:-1], members[:-1], values[:-1])) == 1
+
+
+def test_members_without_a_place_are_in_no_cell():
+    points = [[-88.0, 14.5]] * 30 + [[np.nan, np.nan]] * 20
+    found = disclosure.cells(points, [f"M{k}" for k in range(50)], [100.0] * 50)
+    assert found["members"].tolist() == [30]
