@@ -19,7 +19,6 @@ from geomap.simulate.faults import cross_a_little, cross_through
 from geomap.simulate.plots import cut_strips, draw_areas, place_plots, settle
 from geomap.simulate.terrain import fractal
 
-TILE = Path(__file__).parents[2] / "shared/data/landcover/ESA_WorldCover_10m_2021_v200_N00E006_Map.tif"
 KEPT = Path(__file__).parents[1] / "data/sample"
 
 
@@ -414,15 +413,15 @@ def test_plots_on_a_raster_without_the_class_says_so(small_raster: Path) -> None
         plots_on_raster(small_raster, rng=np.random.default_rng(1), n=5, window=(6.0, 0.0, 6.2, 0.2))
 
 
-@pytest.mark.skipif(not TILE.exists(), reason="the real WorldCover tile is not on this machine")
-def test_cocoa_plots_land_on_sao_tome() -> None:
+def test_cocoa_plots_land_on_sao_tome(shared_data: Path) -> None:
+    tile = shared_data / "landcover" / "ESA_WorldCover_10m_2021_v200_N00E006_Map.tif"
     made = plots_on_raster(
-        TILE, rng=np.random.default_rng(1), n=300, window=(6.4, 0.0, 6.8, 0.45), crop="cocoa", country="ST"
+        tile, rng=np.random.default_rng(1), n=300, window=(6.4, 0.0, 6.8, 0.45), crop="cocoa", country="ST"
     )
     west, south, east, north = made.total_bounds
     assert (6.4 < west < east < 6.8) and (0.0 < south < north < 0.45)
     assert made.is_valid.all()
-    with rasterio.open(TILE) as source:
+    with rasterio.open(tile) as source:
         codes = [code for (code,) in source.sample(shapely.get_coordinates(shapely.centroid(made.geometry.to_numpy())))]
     assert np.mean(np.array(codes) == 10) > 0.9
 

@@ -167,8 +167,8 @@ def cells(points: ArrayLike, member_ids: ArrayLike, values: ArrayLike, *, finest
 
     Parameters
     ----------
-    points : (n, 2) longitude and latitude in degrees, WGS84; a place within each plot. NaN for what has no place and yet
-        is in published totals, such as a member without a plot: it is in no cell, and no cell may give it away.
+    points : (n, 2) longitude and latitude in degrees, WGS84; a place within each plot. NaN for what has no place and
+        yet is in published totals, such as a member without a plot: it is in no cell, and no cell may give it away.
     member_ids : (n,) the plot's member; a member counts once in each cell.
     values : (n,) value of each plot, ≥ 0; NaN counts as nothing.
     finest_km : smallest side of a cell.

@@ -4,7 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -197,14 +199,27 @@ def test_a_failure_while_the_files_are_made_leaves_nothing(tmp_path):
     assert names(tmp_path) == set()
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="the superuser may write everywhere")
-def test_a_read_only_place_is_an_error_with_advice(tmp_path):
-    place = tmp_path / "place"
-    place.mkdir(mode=0o500)
-    with pytest.raises(OutputError, match="Choose a folder in which you may write"):
-        put(place / "out", "new")
-    place.chmod(0o700)
-    assert names(place) == set()
+@contextmanager
+def somebody_without_rights():
+    """The superuser may write everywhere, so the tests' process is nobody for a moment where it runs as root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_read_only_place_is_an_error_with_advice():
+    with TemporaryDirectory() as folder:
+        place = Path(folder)
+        place.chmod(0o555)
+        with pytest.raises(OutputError, match="Choose a folder in which you may write"), somebody_without_rights():
+            put(place / "out", "new")
+        assert names(place) == set()
+        place.chmod(0o700)
 
 
 def test_a_place_that_refuses_is_an_error_with_advice(tmp_path, monkeypatch):
@@ -219,7 +234,9 @@ def test_a_place_that_refuses_is_an_error_with_advice(tmp_path, monkeypatch):
 
 KILLED = """
 import os, sys
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from geomap.outputs.publish import publish
 real, calls = os.rename, []
 def rename(*args):

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -13,7 +11,6 @@ from shapely.geometry import MultiPolygon, Point, Polygon, box
 from geomap.errors import CrsError
 from geomap.plots.area import area_from_equator_m2, area_ha, ellipsoidal_cell_area, gps_area_sd_ha
 
-WHISP = Path(__file__).parents[2].parent / "shared/data/plots/whisp_example.geojson"
 GEOD = Geod(ellps="WGS84")
 
 
@@ -107,9 +104,8 @@ def test_the_area_of_a_plot_does_not_depend_on_its_neighbours_in_the_table():
     assert (gps_area_sd_ha(shapes[order], 4.0) == gps_area_sd_ha(shapes, 4.0)[order]).all()
 
 
-@pytest.mark.skipif(not WHISP.exists(), reason="the Whisp example is not part of the project")
-def test_fifty_real_plots_have_their_known_area():
-    plots = gpd.read_file(WHISP)
+def test_fifty_real_plots_have_their_known_area(shared_data):
+    plots = gpd.read_file(shared_data / "plots" / "whisp_example.geojson")
     areas = area_ha(plots.geometry)
     reference = [densified_geod_ha(shape, 1e-4) for shape in plots.geometry]
     assert areas.to_numpy() == pytest.approx(np.array(reference), rel=1e-7)
