@@ -17,6 +17,7 @@ from geomap.landcover.product import Product
 from geomap.landcover.product import product as named_product
 from geomap.landcover.profile import environment
 from geomap.landcover.source import check_rasters
+from geomap.lookup import is_among
 from geomap.plots.formats import read_members, read_plots
 from geomap.plots.join import join_members
 from geomap.plots.prepare import Prepared, prepare_plots
@@ -243,7 +244,7 @@ def _items(
 def _of_this_crop(plots: gpd.GeoDataFrame, crop: crops.Crop) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
     """Plots declared for the crop or for none, and a finding for each of the others."""
     named = plots["crop"].fillna("").str.strip()
-    other = ~named.str.lower().isin(["", crop.name])
+    other = ~is_among(named.str.lower(), ["", crop.name])
     texts = [f"Declared for {text}; this run is about {crop.name}" for text in named[other]]
     return plots[~other], make_findings("other_crop", plots.index[other], texts, action="left_out")
 
@@ -284,7 +285,7 @@ def _variance(items: Items) -> pd.DataFrame:
 def _used(ratios: pd.DataFrame, items: Items) -> pd.DataFrame:
     """The ratios that some declared area was multiplied by."""
     declared = items.table.loc[items.table["kind"] != "measured", "cooperative_id"]
-    return ratios[ratios.index.isin(declared)]
+    return ratios[is_among(ratios.index, declared.unique())]
 
 
 def _monthly(cooperatives: pd.DataFrame, chosen: Choice) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from geomap.lookup import is_among
 from geomap.outputs import map_words as words
 from geomap.outputs.context import Bounds, Context, land_cover, widened
 from geomap.outputs.map_page import Drawing, map_page, paragraphs
@@ -118,7 +119,7 @@ def _plot_rows(run: "Run") -> Json:
 def _findings(run: "Run") -> tuple[dict[int, list[str]], list[int]]:
     """Messages by row of the plots, and the rows with a finding that is more than a note."""
     row = {plot: k for k, plot in enumerate(run.plots.index)}
-    table = run.findings[run.findings["plot_id"].isin(row)]
+    table = run.findings[is_among(run.findings["plot_id"], row)]
     notes: dict[int, list[str]] = {}
     for plot, message in zip(table["plot_id"], table["message"], strict=True):
         notes.setdefault(row[plot], []).append(plain(message, limit=500))
@@ -131,7 +132,7 @@ def _grid_page(run: "Run") -> Json:
     size, keys = _finest_grid(points)
     serious = run.findings.loc[run.findings["severity"] != "note", "plot_id"]
     table = pd.DataFrame(located.drop(columns="geometry")).assign(
-        x=keys[:, 0], y=keys[:, 1], flagged=located.index.isin(serious)
+        x=keys[:, 0], y=keys[:, 1], flagged=is_among(located.index, serious)
     )
     sums = table.groupby(["y", "x"]).agg(
         plots=("area_ha", "size"),
@@ -171,7 +172,7 @@ def _cells_page(run: "Run") -> Json:
     """What buyers may see: cells of enough members; a `rest` has holes where smaller cells lie inside."""
     located, points = _located(run.plots)
     size, _ = _finest_grid(points)
-    elsewhere = run.plots[~run.plots.index.isin(located.index)]
+    elsewhere = run.plots[~is_among(run.plots.index, located.index)]
     unmapped = run.members[run.members["members_mapped"] == 0]
     cells = disclosure.cells(
         np.concatenate([points, np.full((len(elsewhere) + len(unmapped), 2), np.nan)]),

@@ -9,6 +9,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geomap.plots.outlines import Outlines
+from geomap.plots.tracks import close_track
 
 Problems = dict[int, str]
 CLOSED = "its last point was joined to its first"
@@ -20,12 +21,13 @@ def from_geojson(geometries: Sequence[Any]) -> Outlines:
     Examples
     --------
     >>> ring = [[0, 0], [1, 0], [1, 1]]
-    >>> found = from_geojson([{"type": "Polygon", "coordinates": [ring]}, {"type": "LineString", "coordinates": ring}])
+    >>> found = from_geojson([{"type": "Polygon", "coordinates": [ring]}, {"type": "MultiPoint", "coordinates": ring}])
     >>> str(found.geometry[0]), found.problems
-    ('POLYGON ((0 0, 1 0, 1 1, 0 0))', {1: 'its shape is a LineString'})
+    ('POLYGON ((0 0, 1 0, 1 1, 0 0))', {1: 'its shape is a MultiPoint'})
     """
     shapes = np.full(len(geometries), None, dtype=object)
     problems: Problems = {}
+    tracks: dict[int, str] = {}
     single: list[int] = []
     owner: list[int] = []
     polygons: list[list[Any]] = []
@@ -37,6 +39,9 @@ def from_geojson(geometries: Sequence[Any]) -> Outlines:
             if kind in {"Point", "MultiPoint"}:
                 shapes[position] = _point(geometry, kind)
                 continue
+            if kind in {"LineString", "MultiLineString"}:
+                shapes[position], tracks[position] = _track(geometry, kind)
+                continue
             parts = [rings for rings in _polygons(geometry, kind) if rings]
         except ValueError as error:
             problems[position] = str(error)
@@ -46,7 +51,21 @@ def from_geojson(geometries: Sequence[Any]) -> Outlines:
         if kind == "Polygon":
             single.append(position)
     repairs = _fill(shapes, polygons, np.array(owner, dtype=int), np.array(single, dtype=int), problems)
-    return Outlines(shapes, dict(sorted(problems.items())), repairs)
+    return Outlines(shapes, dict(sorted(problems.items())), dict(sorted((repairs | tracks).items())))
+
+
+def _track(geometry: dict[str, Any], kind: str) -> tuple[shapely.Polygon, str]:
+    coordinates: Any = geometry.get("coordinates")
+    lines = [coordinates] if kind == "LineString" else coordinates
+    if not isinstance(lines, list) or not all(isinstance(line, list) for line in lines):
+        raise ValueError("its coordinates are no list of points")
+    points = list(chain.from_iterable(lines))
+    if not all(map(_is_position, points)):
+        raise ValueError("a point of it has no two numbers")
+    shape, what = close_track(np.array([point[:2] for point in points], dtype=float).reshape(-1, 2))
+    if shape is None:
+        raise ValueError(what)
+    return shape, what
 
 
 def _point(geometry: dict[str, Any], kind: str) -> shapely.Point | None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from geomap.errors import ColumnError
+from geomap.lookup import is_among
 
 ONE_COOPERATIVE: Final = "cooperative"
 """Stands for the cooperative where the files name none."""
@@ -88,7 +89,7 @@ def _all_members(plots: gpd.GeoDataFrame, members: pd.DataFrame | None) -> pd.Da
     owners = owners[["cooperative_id", "community"]].assign(name="", declared_area_ha=np.nan).sort_index()
     if members is None:
         return owners
-    table = pd.concat([members, owners[~owners.index.isin(members.index)]]).sort_index().rename_axis("member_id")
+    table = pd.concat([members, owners[~is_among(owners.index, members.index)]]).sort_index().rename_axis("member_id")
     at_plots = owners["cooperative_id"].reindex(table.index)
     coop = table["cooperative_id"].where(~_blank(table["cooperative_id"]), at_plots)
     return table.assign(cooperative_id=coop.fillna(ONE_COOPERATIVE).astype("str"))

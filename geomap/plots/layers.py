@@ -1,5 +1,7 @@
 """Files with layers: GeoPackage, Shapefile and KML through GDAL, GeoParquet through pyarrow; all end in EPSG:4326."""
 
+import codecs
+import re
 import sqlite3
 import warnings
 import zipfile
@@ -21,6 +23,7 @@ from geomap.plots.content import Content, number_rows
 from geomap.plots.kinds import HEAD_BYTES, markup_kind
 from geomap.plots.outlines import Outlines, settle, to_lonlat
 from geomap.plots.spreadsheet import encoding_note
+from geomap.plots.utm import crs_named, require_metres
 from geomap.plots.values import clean_text
 
 KML_OWN = frozenset(
@@ -30,7 +33,7 @@ SHAPEFILE_PARTS = (".shp", ".shx", ".dbf")
 BROKEN = "its shape is broken, or a ring of it does not close"
 
 
-def read_geopackage(path: Path) -> Content:
+def read_geopackage(path: Path, *, crs: str | None = None) -> Content:
     """The layer of polygons of a GeoPackage; views are not read, only tables that the file declares as features."""
     name = path.name
     try:
@@ -46,20 +49,24 @@ def read_geopackage(path: Path) -> Content:
     except sqlite3.DatabaseError as error:
         raise unreadable(name, "GeoPackage") from error
     layer = _layer_of_plots([pair for pair in several if rows[pair[0]]] or several, name)
-    frame, shapes, crs = _read_layer(path, name, "GeoPackage", layer=layer)
-    return _content(frame, shapes, crs, name)
+    frame, shapes, own = _read_layer(path, name, "GeoPackage", layer=layer)
+    return _content(frame, shapes, crs or own, name)
 
 
-def read_shapefile(path: Path) -> Content:
-    """A Shapefile with its parts beside it: .shx and .dbf must be there, .prj names the CRS, .cpg the encoding."""
+def read_shapefile(path: Path, *, crs: str | None = None) -> Content:
+    """A Shapefile with its parts beside it: .shx and .dbf must be there, .prj names the CRS, .cpg the encoding.
+
+    A `crs` that is given counts, whatever .prj says.
+    """
     beside = {entry.suffix.lower(): entry for entry in path.parent.iterdir() if entry.stem == path.stem}
     _require_parts(set(beside), path.name)
     heads = {suffix: _head(beside[suffix].open("rb")) for suffix in SHAPEFILE_PARTS}
     _require_whole({suffix: (beside[suffix].stat().st_size, head) for suffix, head in heads.items()}, path.name)
-    return _shapefile(path, path.name, has_encoding=".cpg" in beside)
+    encoding = beside[".cpg"].read_bytes()[:64] if ".cpg" in beside else b""
+    return _shapefile(path, path.name, encoding, crs)
 
 
-def read_zipped_shapefile(path: Path) -> Content:
+def read_zipped_shapefile(path: Path, *, crs: str | None = None) -> Content:
     """The one Shapefile in a ZIP archive."""
     with zipfile.ZipFile(path) as archive:
         entries = [entry for entry in archive.namelist() if not entry.startswith("__MACOSX")]
@@ -72,10 +79,11 @@ def read_zipped_shapefile(path: Path) -> Content:
         heads = {suffix: _head(archive.open(beside[suffix])) for suffix in SHAPEFILE_PARTS}
         sizes = {suffix: archive.getinfo(beside[suffix]).file_size for suffix in SHAPEFILE_PARTS}
         _require_whole({suffix: (sizes[suffix], head) for suffix, head in heads.items()}, path.name)
-    return _shapefile(f"/vsizip/{{{path.resolve()}}}/{shapefiles[0]}", path.name, has_encoding=".cpg" in beside)
+        encoding = archive.open(beside[".cpg"]).read(64) if ".cpg" in beside else b""
+    return _shapefile(f"/vsizip/{{{path.resolve()}}}/{shapefiles[0]}", path.name, encoding, crs)
 
 
-def read_kml(path: Path) -> Content:
+def read_kml(path: Path, *, crs: str | None = None) -> Content:
     """All placemarks of a KML or KMZ file, folder after folder; their names are ids where nothing better is there."""
     name = path.name
     source = _kml_in_archive(path) if zipfile.is_zipfile(path) else path
@@ -91,7 +99,7 @@ def read_kml(path: Path) -> Content:
         for (frame, _, _), layer in zip(parts, layers, strict=True)
     ]
     shapes = np.concatenate([shapes for _, shapes, _ in parts])
-    return _content(pd.concat(frames, ignore_index=True), shapes, "EPSG:4326", name)
+    return _content(pd.concat(frames, ignore_index=True), shapes, crs or "EPSG:4326", name)
 
 
 def _kml_in_archive(path: Path) -> str:
@@ -111,8 +119,8 @@ def _kml_in_archive(path: Path) -> str:
     return f"/vsizip/{{{path.resolve()}}}/{documents[0]}"
 
 
-def read_geoparquet(path: Path) -> Content:
-    """A GeoParquet file, read in place; a plain Parquet table is one without shapes."""
+def read_geoparquet(path: Path, *, crs: str | None = None) -> Content:
+    """A GeoParquet file (1.0, 1.1, 2.0), read in place; a plain Parquet table is one without shapes."""
     try:
         has_shapes = b"geo" in (pyarrow.parquet.read_schema(path).metadata or {})
         frame = gpd.read_parquet(path) if has_shapes else pd.read_parquet(path)
@@ -120,7 +128,8 @@ def read_geoparquet(path: Path) -> Content:
         raise unreadable(path.name, "GeoParquet") from error
     if not has_shapes:
         return Content(number_rows(frame), path.name)
-    outlines = settle(to_lonlat(frame.geometry, name=path.name))
+    geometry = frame.geometry.set_crs(crs_named(crs), allow_override=True) if crs else frame.geometry
+    outlines = _settled(geometry, path.name)
     return Content(number_rows(pd.DataFrame(frame.drop(columns=frame.geometry.name))), path.name, outlines)
 
 
@@ -184,13 +193,29 @@ def _require_whole(parts: dict[str, tuple[int, bytes]], name: str) -> None:
         )
 
 
-def _shapefile(source: Path | str, name: str, *, has_encoding: bool) -> Content:
-    if has_encoding:
-        return _content(*_read_layer(source, name, "Shapefile"), name)
+def _shapefile(source: Path | str, name: str, declared: bytes, crs: str | None) -> Content:
+    """Text is UTF-8 where it can be (nothing else looks like it), else as .cpg declares it, else Windows-1252."""
+    encoding = _encoding(declared)
+    for attempt in dict.fromkeys(("UTF-8", encoding or "cp1252", "cp1252")):
+        try:
+            frame, shapes, own = _read_layer(source, name, "Shapefile", encoding=attempt)
+        except (UnicodeDecodeError, LookupError):
+            continue
+        is_sure = attempt in {"UTF-8", encoding}
+        return _content(frame, shapes, crs or own, name, *(() if is_sure else (encoding_note(name),)))
+    raise unreadable(name, "Shapefile (its text has no encoding that is known)")
+
+
+def _encoding(declared: bytes) -> str | None:
+    """Python's name of the encoding that a .cpg file declares, such as "UTF-8", "1252", "ANSI 1252" or "88591"."""
+    label = declared.decode("ascii", errors="ignore").strip().upper().removeprefix("ANSI").strip()
+    number = re.fullmatch(r"(?:ISO[ _-]*)?8859[ _-]*(\d{1,2})", label)
+    label = f"iso8859-{number[1]}" if number else f"cp{label}" if label.isdigit() else label
     try:
-        return _content(*_read_layer(source, name, "Shapefile", encoding="UTF-8"), name)
-    except UnicodeDecodeError:
-        return _content(*_read_layer(source, name, "Shapefile", encoding="cp1252"), name, encoding_note(name))
+        found = codecs.lookup(label).name
+    except LookupError:
+        return None
+    return None if found.startswith("utf") else found
 
 
 def _read_layer(
@@ -219,9 +244,15 @@ def _read_layer(
 def _content(frame: pd.DataFrame, wkb: NDArray[np.object_], crs: Any, name: str, *notes: pd.DataFrame) -> Content:
     shapes = shapely.from_wkb(wkb, on_invalid="ignore")
     broken = shapely.is_missing(shapes) & np.array([shape is not None for shape in wkb], dtype=bool)
-    settled = settle(to_lonlat(gpd.GeoSeries(shapes, crs=crs or None), name=name))
+    settled = _settled(gpd.GeoSeries(shapes, crs=crs_named(crs) if crs else None), name)
     problems = dict(settled.problems) | dict.fromkeys(np.flatnonzero(broken).tolist(), BROKEN)
-    return Content(number_rows(frame), name, Outlines(settled.geometry, problems), findings=notes)
+    return Content(number_rows(frame), name, Outlines(settled.geometry, problems, settled.repairs), findings=notes)
+
+
+def _settled(geometry: gpd.GeoSeries, name: str) -> Outlines:
+    if geometry.crs is not None:
+        require_metres(geometry.to_numpy(), geometry.crs, name=name)
+    return settle(to_lonlat(geometry, name=name))
 
 
 def _kml_columns(frame: pd.DataFrame) -> pd.DataFrame:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 
 from geomap.errors import CrsError
+from geomap.plots.tracks import close_track, track_of
 
 LONGEST_EDGE_M = 500.0
-POINT, POLYGON, MULTIPOINT, MULTIPOLYGON, COLLECTION = 0, 3, 4, 6, 7
+POINT, LINE, POLYGON, MULTIPOINT, MULTILINE, MULTIPOLYGON, COLLECTION = 0, 1, 3, 4, 5, 6, 7
 
 
 @dataclass(frozen=True)
@@ -34,32 +35,40 @@ class Outlines:
 def settle(geometry: NDArray[np.object_]) -> Outlines:
     """Shapes without height, each a Polygon, MultiPolygon, Point or None; any other kind is a problem of its row.
 
+    A line that ends where it began is an outline (see `close_track`), and said to be one.
+
     Examples
     --------
-    >>> found = settle(shapely.from_wkt(["POINT Z (1 2 3)", "LINESTRING (0 0, 1 1)", "POLYGON EMPTY"]))
+    >>> found = settle(shapely.from_wkt(["POINT Z (1 2 3)", "MULTIPOINT (0 0, 1 1)", "POLYGON EMPTY"]))
     >>> [str(shape) for shape in found.geometry], found.problems
-    (['POINT (1 2)', 'None', 'None'], {1: 'its shape is a LineString'})
+    (['POINT (1 2)', 'None', 'None'], {1: 'its shape is a MultiPoint'})
     """
     flat = np.array(shapely.force_2d(geometry), dtype=object)
     flat[shapely.is_empty(flat)] = None
     problems: dict[int, str] = {}
-    for position in np.flatnonzero(~np.isin(shapely.get_type_id(flat), [-1, POINT, POLYGON, MULTIPOLYGON])):
-        plain = _plain(flat[position])
-        if plain is None:
-            problems[int(position)] = f"its shape is a {flat[position].geom_type}"
+    repairs: dict[int, str] = {}
+    for position in np.flatnonzero(~np.isin(shapely.get_type_id(flat), [-1, POINT, POLYGON, MULTIPOLYGON])).tolist():
+        plain, what = _plain(flat[position])
+        if what:
+            (problems if plain is None else repairs)[position] = what
         flat[position] = plain
-    return Outlines(flat, problems)
+    return Outlines(flat, problems, repairs)
 
 
-def _plain(shape: shapely.Geometry) -> shapely.Geometry | None:
-    """One point of a MultiPoint of one, the polygons of a collection of polygons; None for anything else."""
+def _plain(shape: shapely.Geometry) -> tuple[shapely.Geometry | None, str]:
+    """One point of a MultiPoint of one, the polygons of a collection, a closed line; or None, and why."""
     parts = shapely.get_parts(shape)
     kind = shapely.get_type_id(shape)
+    kinds = shapely.get_type_id(parts)
     if kind == MULTIPOINT and len(parts) == 1:
-        return parts[0]
-    if kind == COLLECTION and np.isin(shapely.get_type_id(parts), [POLYGON, MULTIPOLYGON]).all():
-        return shapely.multipolygons(shapely.get_parts(parts))
-    return None
+        return parts[0], ""
+    if kind in {LINE, MULTILINE} or (kind == COLLECTION and len(parts) and np.isin(kinds, [LINE, MULTILINE]).all()):
+        return close_track(track_of(shape))
+    polygons = np.isin(kinds, [POLYGON, MULTIPOLYGON])
+    if kind == COLLECTION and polygons.any() and np.isin(kinds[~polygons], [POINT]).all():
+        what = "" if polygons.all() else "a point that stood beside its outline was left out"
+        return shapely.multipolygons(shapely.get_parts(parts[polygons])), what
+    return None, f"its shape is a {shape.geom_type}"
 
 
 def to_lonlat(geometry: gpd.GeoSeries, *, name: str) -> NDArray[np.object_]:
@@ -81,8 +90,8 @@ def to_lonlat(geometry: gpd.GeoSeries, *, name: str) -> NDArray[np.object_]:
         raise CrsError(
             f"{name} names no coordinate reference system.",
             why="Its plots could lie anywhere, so areas and land cover would be guesses.",
-            todo="For a Shapefile add the .prj file; else set the CRS in the program that made the file, "
-            "or save it as GeoJSON in WGS 84 (EPSG:4326).",
+            todo="Say which one it is, for example --crs EPSG:4326 for longitude and latitude; for a Shapefile add its "
+            ".prj file; or save it as GeoJSON in WGS 84 (EPSG:4326).",
         )
     flat = gpd.GeoSeries(shapely.force_2d(geometry.to_numpy()), crs=crs)
     if not crs.equals("EPSG:4326", ignore_axis_order=True):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from geomap.findings import join_findings, make_findings
+from geomap.lookup import is_among
 from geomap.plots import checks
 from geomap.plots.area import area_ha, gps_area_sd_ha, require_lonlat
 from geomap.plots.overlap import count_once
@@ -83,7 +84,7 @@ def prepare_plots(
     return Prepared(
         plots=usable.assign(counted_area_ha=once.counted_area_ha),
         members=members,
-        left_out=plots[~plots.index.isin(usable.index)].assign(
+        left_out=plots[~is_among(plots.index, usable.index)].assign(
             area_ha=np.nan, area_sd_ha=np.nan, counted_area_ha=0.0, kind="left_out"
         ),
         findings=join_findings(found),
@@ -93,7 +94,7 @@ def prepare_plots(
 
 def _unblocked(plots: gpd.GeoDataFrame, found: list[pd.DataFrame]) -> gpd.GeoDataFrame:
     findings = pd.concat(found)
-    return plots[~plots.index.isin(findings.loc[findings["action"] == "left_out", "plot_id"])]
+    return plots[~is_among(plots.index, findings.loc[findings["action"] == "left_out", "plot_id"])]
 
 
 def _measured(plots: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

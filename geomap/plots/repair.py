@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geomap.findings import join_findings, make_findings
 from geomap.plots.area import Floats, Geometries, area_ha
-from geomap.plots.checks import has_outline, invalid_words, lost_ha, vertex_count
+from geomap.plots.checks import HOLE_OUTSIDE, has_outline, invalid_words, lost_ha, vertex_count
 
 MAX_REPAIR_VERTICES: Final = 500
 """A ring of more random corners can keep a repair busy for a minute."""
@@ -40,8 +40,8 @@ def repair_outlines(plots: gpd.GeoDataFrame) -> Repaired:
 
     Returns
     -------
-    Repaired: plots in the same order; findings `repaired` (effect: repaired minus drawn) and `invalid` (effect: all
-    that is lost), in hectares.
+    Repaired: plots in the same order; findings `repaired` (effect: repaired minus drawn), `invalid` and
+    `hole_outside` (effect: all that is lost), in hectares.
 
     Source: GEOS MakeValid, method "structure" (shapely.make_valid).
     """
@@ -70,6 +70,8 @@ def repair_outlines(plots: gpd.GeoDataFrame) -> Repaired:
         if not good
     ]
     lost = lost_ha(plots.iloc[rows], drawn)[~safe]
+    outside = np.array([what.startswith(HOLE_OUTSIDE) for what in words], dtype=bool)[~safe]
+    spoilt, texts = plots.index[rows[~safe]], np.array(faults, dtype=object)
     return Repaired(
         plots.set_geometry(gpd.GeoSeries(geometry, index=plots.index, crs=plots.crs)),
         join_findings(
@@ -77,7 +79,10 @@ def repair_outlines(plots: gpd.GeoDataFrame) -> Repaired:
                 make_findings(
                     "repaired", plots.index[rows[safe]], notes, effect_ha=(treated - drawn)[safe], action="repaired"
                 ),
-                make_findings("invalid", plots.index[rows[~safe]], faults, effect_ha=lost, action="left_out"),
+                *(
+                    make_findings(code, spoilt[which], texts[which], effect_ha=lost[which], action="left_out")
+                    for code, which in (("invalid", ~outside), ("hole_outside", outside))
+                ),
             ]
         ),
     )

@@ -6,20 +6,23 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from geomap.plots.angles import parse_angle
+from geomap.plots.quantities import QUANTITIES, Quantity
+
 _SPACE = re.compile(r"[\t\n\v\f\r\x85]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d{0,8})(\.\d{1,12})?")
-_QUANTITY = re.compile(r"([-+]?[\d.,\s'’]*\d|[-+]?\d+[.,]|[-+]?\d+(?:[.,]\d+)?[eE][-+]?\d+)\s*([^\d\s.,][^\d]*)?")
+_QUANTITY = re.compile(r"([-+]?[\d.,\s'’]*\d|[-+]?\d+[.,]|[-+]?\d+(?:[.,]\d+)?[eE][-+]?\d+)\s*([^\d\s.,](?:[^\d]|(?<=[mMtTsS])2)*)?")
+_HA_A_CA = re.compile(r"(\d{1,4})-(\d{2})-(\d{2})")
 _DATE = re.compile(r"(\d{4})-\d{1,2}(?:-\d.*)?|\d{1,2}[/.]\d{1,2}[/.](\d{4})")
-MISSING: Final = frozenset({"", "na", "n/a", "n.a.", "nan", "null", "none", "-", "--", "–", ".", "<na>"})
+MISSING: Final = frozenset({"", "na", "n/a", "n.a.", "nan", "null", "none", "-", "--", "–", ".", "<na>", "#n/a", "#ref!", "s/d", "n/d"})
 
 
 def clean_text(text: str) -> str:
@@ -124,38 +127,6 @@ def _is_missing(value: Any) -> bool:
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """How a number of ours is written: its units in lower case with their factor, its range, what to write instead."""
-
-    units: dict[str, float]
-    low: float
-    high: float
-    todo: str
-
-
-_HECTARES: Final = (
-    "ha has ha. has. hectare hectares hectárea hectáreas hectarea hectareas "
-    "hektar hektare hektara hekta hekari hektari hect hect."
-)
-QUANTITIES: Final[dict[str, Quantity]] = {
-    "declared_area_ha": Quantity(
-        dict.fromkeys(_HECTARES.split(), 1.0), 0, 1e7, "Write the area in hectares, for example 0.5."
-    ),
-    "gps_accuracy_m": Quantity(
-        {"m": 1.0, "m.": 1.0, "metres": 1.0, "meters": 1.0, "metros": 1.0, "mètres": 1.0},
-        0,
-        1e5,
-        "Write the accuracy in metres, for example 4.",
-    ),
-    "planted_share": Quantity({"%": 0.01}, 0, 1, "Write a share from 0 to 1, for example 0.9, or 90 %."),
-    "planted_year": Quantity({}, 1800, 2200, "Write the year with four digits, for example 2015."),
-    "hives": Quantity({}, 0, 1e6, "Write the number of hives, for example 12."),
-    "latitude": Quantity({"°": 1.0}, -math.inf, math.inf, "Write decimal degrees, for example 14.0723."),
-    "longitude": Quantity({"°": 1.0}, -math.inf, math.inf, "Write decimal degrees, for example -87.1921."),
-}
-
-
 def read_numbers(values: Sequence[Any], quantity: Quantity) -> tuple[NDArray[np.float64], dict[int, str]]:
     """Numbers in the quantity's unit, NaN where missing or unreadable, and position → why it is unreadable.
 
@@ -164,9 +135,9 @@ def read_numbers(values: Sequence[Any], quantity: Quantity) -> tuple[NDArray[np.
 
     Examples
     --------
-    >>> numbers, faults = read_numbers(["0,5", "1 Hektar", 2, "", "3 manzanas"], QUANTITIES["declared_area_ha"])
+    >>> numbers, faults = read_numbers(["0,5", "1 Hektar", 2, "1-50-25", "3 loads"], QUANTITIES["declared_area_ha"])
     >>> numbers.tolist(), faults
-    ([0.5, 1.0, 2.0, nan, nan], {4: 'the unit "manzanas" is not known'})
+    ([0.5, 1.0, 2.0, 1.5025, nan], {4: 'the unit "loads" is not known'})
     """
     numbers = np.full(len(values), np.nan)
     faults: dict[int, str] = {}
@@ -174,14 +145,14 @@ def read_numbers(values: Sequence[Any], quantity: Quantity) -> tuple[NDArray[np.
     for position, value in enumerate(values):
         try:
             if isinstance(value, int | float | np.number) and not isinstance(value, bool):
-                number = float(value)
+                number = _alone(float(value), quantity)
             else:
                 text = cell_text(value)
                 if text.lower() in MISSING:
                     continue
                 if marks is None:
                     marks = _decimal_marks(values)
-                number = _parse(text, quantity, marks)
+                number = _parse(value, text, quantity, marks)
             if math.isnan(number):
                 continue
             if not (quantity.low <= number <= quantity.high and math.isfinite(number)):
@@ -192,21 +163,60 @@ def read_numbers(values: Sequence[Any], quantity: Quantity) -> tuple[NDArray[np.
     return numbers, faults
 
 
-def _parse(text: str, quantity: Quantity, marks: set[str]) -> float:
-    date = _DATE.fullmatch(text) if quantity is QUANTITIES["planted_year"] else None
-    if date:
-        return float(date[1] or date[2])
+def _alone(number: float, quantity: Quantity) -> float:
+    """A number without a unit; the column's name may give one."""
+    if "" in (quantity.questions or {}) and not math.isnan(number):
+        raise ValueError((quantity.questions or {})[""])
+    return number * quantity.units.get("", 1.0)
+
+
+def _parse(value: Any, text: str, quantity: Quantity, marks: set[str]) -> float:
+    for special in (_year, _hectares_ares, _degrees):
+        number = special(value, text, quantity)
+        if number is not None:
+            return number
     found = _QUANTITY.fullmatch(text)
     if not found:
         raise ValueError("it is no number")
-    unit = (found[2] or "").strip().lower()
+    unit = " ".join((found[2] or "").lower().split())
+    if unit in (quantity.questions or {}):
+        raise ValueError((quantity.questions or {})[unit])
     if unit and unit not in quantity.units:
         raise ValueError(f'the unit "{unit[:30]}" is not known')
-    return _to_float(found[1], marks) * quantity.units.get(unit, 1.0)
+    number = _to_float(found[1], marks, is_angle=_axis(quantity) is not None)
+    return number * quantity.units.get(unit, 1.0)
 
 
-def _to_float(digits: str, marks: set[str]) -> float:
-    """One number; `marks` are the decimal marks that the column is known to use."""
+def _year(value: Any, text: str, quantity: Quantity) -> float | None:
+    date = _DATE.fullmatch(text) if quantity is QUANTITIES["planted_year"] else None
+    return float(date[1] or date[2]) if date else None
+
+
+def _hectares_ares(value: Any, text: str, quantity: Quantity) -> float | None:
+    """Hectares, ares and centiares: 1-50-25 is 1 + 50/100 + 25/10000 ha; never a date."""
+    found = _HA_A_CA.fullmatch(text) if "ha" in quantity.units else None
+    if isinstance(value, datetime.date) and "ha" in quantity.units:
+        raise ValueError("it is a date; a spreadsheet program may have made it of 1-10-25 (hectares-ares-centiares)")
+    if not found:
+        return None
+    if len(found[1]) == 4 and int(found[2]) <= 12 and int(found[3]) <= 31:
+        raise ValueError("it looks like a date")
+    return int(found[1]) + int(found[2]) / 100 + int(found[3]) / 10_000
+
+
+def _degrees(value: Any, text: str, quantity: Quantity) -> float | None:
+    axis = _axis(quantity)
+    return parse_angle(text, axis) if axis else None
+
+
+def _axis(quantity: Quantity) -> Literal["latitude", "longitude"] | None:
+    if quantity is QUANTITIES["latitude"]:
+        return "latitude"
+    return "longitude" if quantity is QUANTITIES["longitude"] else None
+
+
+def _to_float(digits: str, marks: set[str], *, is_angle: bool = False) -> float:
+    """One number; `marks` are the decimal marks that the column is known to use. Degrees need no thousands mark."""
     if "e" in digits.lower():
         return float(digits)
     digits = re.sub(r"(?<=\d)[\s'’](?=\d{3}(?!\d))", "", digits)
@@ -216,7 +226,8 @@ def _to_float(digits: str, marks: set[str]) -> float:
     elif comma + dot == 1:
         decimal = "," if comma else "."
         other = "." if comma else ","
-        if _could_be_thousands(digits) and (other in marks or (comma and decimal not in marks)):
+        is_degrees = is_angle and abs(float(digits.replace(",", "."))) <= 180
+        if not is_degrees and _could_be_thousands(digits) and (other in marks or (comma and decimal not in marks)):
             raise ValueError("its mark may divide decimals or thousands")
     else:
         decimal = ""

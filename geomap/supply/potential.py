@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from geomap.lookup import is_among
 from geomap.supply.crops import BaseYield, Conversion, Crop, age_factor, error_cv
 from geomap.supply.items import Items, shared_by
 
@@ -217,7 +218,7 @@ def unmapped_members(
 
         everyone = join_items([items, unmapped_members(members, items, ...)])
     """
-    without = members[~members.index.isin(items.table["member_id"])].sort_index(kind="stable")
+    without = members[~is_among(members.index, items.table["member_id"])].sort_index(kind="stable")
     if without.empty:
         return items.where(pd.Series(False, index=items.table.index))
     coops, hive = without["cooperative_id"], crop.unit == "hive"
@@ -257,7 +258,7 @@ def unmapped_members(
         map_plot=np.zeros(len(table)),
         map_se=items.map_se,
     )
-    return _in_order(made, pd.Index("member:" + members.index[members.index.isin(without.index)].astype("str")))
+    return _in_order(made, pd.Index("member:" + members.index[is_among(members.index, without.index)].astype("str")))
 
 
 def _items(

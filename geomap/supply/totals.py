@@ -15,7 +15,8 @@ The sum over pairs is split by how closely two items are kin, each part over far
 Within a part, items that no factor tells apart are one cell: only their sums are kept.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -71,8 +72,8 @@ def totals(items: Items, group: "pd.Series | None" = None) -> pd.DataFrame:
     0.2435
     """
     labels, parts = _parts(items, group)
-    var = sum(_variance(part, items.map_se) for part in parts)
-    return _summary(labels, parts[0].sums(parts[0].vectors[:, 0]), np.asarray(var, dtype=float))
+    var = np.sum([_variances(part, items.map_se)[0] for part in parts], axis=0)
+    return _summary(labels, parts[0].sums(parts[0].vectors[:, 0]), var)
 
 
 def variance_shares(items: Items, group: "pd.Series | None" = None) -> pd.DataFrame:
@@ -97,12 +98,10 @@ def variance_shares(items: Items, group: "pd.Series | None" = None) -> pd.DataFr
     {'plot': 0.942, 'base_yield': 0.078}
     """
     labels, parts = _parts(items, group)
-    whole = [_variance(part, items.map_se) for part in parts]
-    everything = np.sum(whole, axis=0)
+    sources = _named_sources(items)
+    everything, *rests = np.sum([_variances(part, items.map_se, sources) for part in parts], axis=0)
     found = []
-    for source in _named_sources(items):
-        first = _level(shared_by()[source]) if source in shared_by() else 0
-        rest = np.sum([*whole[:first], *(_variance(part, items.map_se, source) for part in parts[first:])], axis=0)
+    for source, rest in zip(sources, rests, strict=True):
         with np.errstate(invalid="ignore"):
             share = np.where(everything > 0, 1.0 - rest / everything, 0.0)
         found.append(pd.DataFrame({"group": labels, "source": source, "share": share}))
@@ -148,49 +147,81 @@ class _Part:
         return np.bincount(self.owner, values, minlength=self.groups).astype(np.float64)
 
 
-def _variance(part: _Part, map_se: "pd.Series[float]", without: str = "") -> Floats:
-    """Part of each group's variance that comes from the pairs of this kinship, with one source left out."""
-    accuracy, region = _map_squares(part.classes, map_se, without)
-    wider = [source for source in part.cv if _level(shared_by()[source]) < part.level and source != without]
-    own = [source for source in part.cv if _level(shared_by()[source]) == part.level and source != without]
-    rows = np.zeros(len(part.owner))
-    if part.level and not own:
-        return part.sums(rows)
-    for left, right in _pairs(part):
+def _variances(part: _Part, map_se: "pd.Series[float]", without: Sequence[str] = ()) -> Floats:
+    """Part of each group's variance that comes from the pairs of this kinship; then the same with each source left out.
+
+    (1 + number of sources left out, groups).
+    """
+    levels = {source: _level(shared_by()[source]) for source in part.cv}
+    rows = np.zeros((1 + len(without), len(part.owner)))
+    if part.level in levels.values() or part.level == 0:
+        for left, right in _pairs(part):
+            terms = _Terms.of(part, levels, map_se, left, right)
+            for k, value in enumerate([terms.value(""), *map(terms.value, without)]):
+                rows[k] += np.bincount(left, value, minlength=len(part.owner))
+    return np.array([part.sums(row) for row in rows])
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What a chunk of pairs adds to the variance, ready to leave one source out.
+
+    moment: products of sums, map errors included; wider and closer: product of the factors of wider and of this kin.
+    """
+
+    level: int
+    plain: Floats
+    moment: Floats
+    wider: Floats
+    closer: Floats
+    mapped: Mapping[str, Floats]
+    factors: Mapping[str, Floats]
+    levels: Mapping[str, int]
+    everything: Floats
+
+    @classmethod
+    def of(
+        cls, part: _Part, levels: Mapping[str, int], map_se: "pd.Series[float]", left: Codes, right: Codes
+    ) -> "_Terms":
         plain = part.vectors[left, 0] * part.vectors[right, 0]
-        moment = plain + _map_moment(part, left, right, accuracy, region)
-        moment *= _factor(part, wider, left, right)
-        closer = _factor(part, own, left, right)
-        value = moment * (closer - 1.0) if part.level else moment * closer - plain
-        rows += np.bincount(left, value, minlength=len(rows))
-    return part.sums(rows)
+        mapped = _map_moments(part, map_se, left, right)
+        factors = {
+            source: 1.0 + cv[left] * cv[right] * (part.sharing[source][left] == part.sharing[source][right])
+            for source, cv in part.cv.items()
+        }
+        one = np.ones(len(left))
+        wider = math.prod([factor for source, factor in factors.items() if levels[source] < part.level], start=one)
+        closer = math.prod([factor for source, factor in factors.items() if levels[source] == part.level], start=one)
+        moment = plain + np.sum(list(mapped.values()), axis=0) if mapped else plain
+        whole = _value(part.level, plain, moment * wider, closer)
+        return cls(part.level, plain, moment, wider, closer, mapped, factors, levels, whole)
+
+    def value(self, without: str) -> Floats:
+        """What each pair adds with this source left out; all of it for a source that does not matter here."""
+        if without in self.mapped:
+            return _value(self.level, self.plain, (self.moment - self.mapped[without]) * self.wider, self.closer)
+        if without not in self.factors:
+            return self.everything
+        factor = self.factors[without]
+        if self.levels[without] == self.level:
+            return _value(self.level, self.plain, self.moment * self.wider, self.closer / factor)
+        return self.everything / factor
 
 
-def _factor(part: _Part, sources: Iterable[str], left: Codes, right: Codes) -> Floats:
-    """Π (1 + cv · cv) over the sources that the two cells of each pair share."""
-    product = np.ones(len(left))
-    for source in sources:
-        cv, sharing = part.cv[source], part.sharing[source]
-        product *= 1.0 + cv[left] * cv[right] * (sharing[left] == sharing[right])
-    return product
+def _value(level: int, plain: Floats, moment: Floats, closer: Floats) -> Floats:
+    return moment * (closer - 1.0) if level else moment * closer - plain
 
 
-def _map_moment(part: _Part, left: Codes, right: Codes, accuracy: Floats, region: Floats) -> Floats:
-    """Σ over classes of the errors of the map that both cells of each pair carry, times their sums."""
-    moment = np.zeros(len(left))
-    same_region = part.region[left] == part.region[right]
-    for column, (wide, regional) in enumerate(zip(accuracy, region, strict=True), start=1):
-        if wide or regional:
-            moment += part.vectors[left, column] * part.vectors[right, column] * (wide + regional * same_region)
-    return moment
-
-
-def _map_squares(classes: Iterable[str], map_se: "pd.Series[float]", without: str) -> tuple[Floats, Floats]:
-    """Squared errors of each class's accuracy: of the map's, and of the region's."""
-    accuracy = [0.0 if without == f"map:{name}" else map_se[name] ** 2 for name in classes]
-    cv = error_cv("map_region")
-    region = [0.0 if without == _region_source(name) else cv**2 for name in classes]
-    return np.array(accuracy, dtype=float), np.array(region, dtype=float)
+def _map_moments(part: _Part, map_se: "pd.Series[float]", left: Codes, right: Codes) -> dict[str, Floats]:
+    """Errors of the map that both cells of each pair carry, times their sums: by class, everywhere and in a region."""
+    regional = error_cv("map_region") ** 2 * (part.region[left] == part.region[right])
+    moments: dict[str, Floats] = {}
+    for column, name in enumerate(part.classes, start=1):
+        both = part.vectors[left, column] * part.vectors[right, column]
+        if both.any():
+            moments[f"map:{name}"] = both * map_se[name] ** 2
+            moments[_region_source(name)] = moments.get(_region_source(name), 0.0) + both * regional
+    return moments
 
 
 def _pairs(part: _Part) -> Iterator[tuple[Codes, Codes]]:
