@@ -1,6 +1,5 @@
 """A run as a folder of files: old or new, never a part of each."""
 
-import csv
 import hashlib
 import json
 import math
@@ -19,6 +18,7 @@ from geomap.outputs.text import csv_text
 
 if TYPE_CHECKING:
     import geopandas as gpd
+    import pyarrow as pa
 
     from geomap.run import Run
 
@@ -135,6 +135,9 @@ CONTRACTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """File → the columns that never change their name, in their order; a table may have more after them."""
 
+_NEEDS_QUOTES: Final = re.compile(r'[",\r\n]')
+_EXACT: Final = 1e9
+"""Numbers below this have six exact decimals as whole numbers of 64 bits."""
 _DECIMALS: Final = (("_kg", 1), ("_ha", 6), ("share", 6))
 
 
@@ -260,11 +263,14 @@ def print_table(table: pd.DataFrame, name: str, file: TextIO) -> None:
 
 
 def _print_csv(table: pd.DataFrame, contract: tuple[str, ...], file: TextIO) -> None:
+    """Cells are made and joined column by column: row by row takes ten times as long."""
+    import pyarrow.compute as pc
+
     flat = _flat(table, contract)
-    columns = [_cells(flat[column], str(column)) for column in flat.columns]
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([csv_text(str(column)) for column in flat.columns])
-    writer.writerows(zip(*columns, strict=True))
+    file.write(",".join(_quoted(csv_text(str(column))) for column in flat.columns) + "\n")
+    if len(flat):
+        lines = pc.binary_join_element_wise(*(_cells(flat[column], str(column)) for column in flat.columns), ",")
+        file.write("\n".join(lines.to_pylist()) + "\n")
 
 
 def _write_csv(table: pd.DataFrame, path: Path, contract: tuple[str, ...]) -> None:
@@ -272,19 +278,44 @@ def _write_csv(table: pd.DataFrame, path: Path, contract: tuple[str, ...]) -> No
         _print_csv(table, contract, file)
 
 
-def _cells(values: "pd.Series[Any]", column: str) -> list[str]:
-    """The column as CSV cells: numbers with fixed decimals, text defused, missing ones empty."""
+def _quoted(text: str) -> str:
+    """Source: RFC 4180."""
+    return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
+
+
+def _cells(values: "pd.Series[Any]", column: str) -> "pa.Array":
+    """The column as CSV cells: numbers with fixed decimals, text defused and quoted, missing ones empty."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
         codes, unique = pd.factorize(values, use_na_sentinel=True)
-        texts = [csv_text(str(value)) for value in unique]
-        return [texts[code] if code >= 0 else "" for code in codes.tolist()]
+        texts = pa.array([*(_quoted(csv_text(str(value))) for value in unique), ""], pa.string())
+        return texts.take(pa.array(np.where(codes < 0, len(unique), codes)))
     numbers = values.to_numpy(dtype=float, na_value=np.nan)
     known = np.isfinite(numbers)
     decimals = next((places for ending, places in _DECIMALS if column.endswith(ending)), None)
-    if decimals is not None:
-        numbers = np.round(numbers, decimals) + 0.0  # no "-0.0"
-    form = f".{decimals}f" if decimals is not None else ".0f" if _whole(numbers[known]) else ".10g"
-    return [format(number, form) if fine else "" for number, fine in zip(numbers.tolist(), known.tolist(), strict=True)]
+    filled = np.where(known, numbers, 0.0)
+    if np.abs(filled).max(initial=0.0) < _EXACT and (decimals is not None or _whole(filled)):
+        cells = _fixed(filled, decimals or 0)
+    else:
+        cells = pa.array([format(number, ".10g") for number in filled.tolist()])
+    return pc.if_else(pa.array(known), cells, "")
+
+
+def _fixed(numbers: "np.ndarray[Any, np.dtype[np.float64]]", decimals: int) -> "pa.Array":
+    """Numbers below 1e9 as text with so many decimals, through whole numbers; no "-0.0"."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    scaled = np.rint(numbers * 10**decimals).astype(np.int64)
+    whole, part = np.divmod(np.abs(scaled), 10**decimals)
+    sign = pa.array(["", "-"]).take(pa.array((scaled < 0).astype(np.int8)))
+    text = pc.binary_join_element_wise(sign, pa.array(whole).cast(pa.string()), "")
+    if not decimals:
+        return text
+    digits = pc.utf8_lpad(pa.array(part).cast(pa.string()), decimals, "0")
+    return pc.binary_join_element_wise(text, digits, ".")
 
 
 def _whole(numbers: "np.ndarray[Any, np.dtype[np.float64]]") -> bool:
