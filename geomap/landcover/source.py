@@ -21,7 +21,8 @@ from geomap.plots.area import ellipsoidal_cell_area
 
 MAX_CELLS: Final = 2**34
 MAX_BLOCK_BYTES: Final = 64 * 2**20
-GDAL_OPTIONS: Final = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_CACHEMAX": 128}
+GDAL_OPTIONS: Final = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_CACHEMAX": 64 * 2**20}
+"""The cache is in bytes. Each block is read once: a large cache would only fill memory, and take twice as long."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,13 @@ class Rasters:
         grids = [_checked_grid(Path(path), product) for path in paths]
         self.grids = sorted(grids, key=lambda grid: (grid.bounds, grid.path.name))
         _require_apart(self.grids)
+        self._env = rasterio.Env(**GDAL_OPTIONS)
         self._local = threading.local()
         self._opened: list[Any] = []
         self._lock = threading.Lock()
 
     def __enter__(self) -> "Rasters":
+        self._env.__enter__()
         return self
 
     def __exit__(
@@ -89,6 +92,7 @@ class Rasters:
     ) -> None:
         for source in self._opened:
             source.close()
+        self._env.__exit__(kind, error, trace)
 
     def read(self, grid: Grid, corner: tuple[int, int], shape: tuple[int, int], nodata: int) -> npt.NDArray[Any]:
         """Class codes of the window at `corner` (row, column); cells that the file masks come back as `nodata`."""
@@ -110,8 +114,7 @@ class Rasters:
     def _source(self, grid: Grid) -> Any:
         open_here: dict[Path, Any] = self._local.__dict__.setdefault("sources", {})
         if grid.path not in open_here:
-            with rasterio.Env(**GDAL_OPTIONS):
-                source = rasterio.open(grid.path, driver="GTiff")
+            source = rasterio.open(grid.path, driver="GTiff")
             open_here[grid.path] = source
             with self._lock:
                 self._opened.append(source)

@@ -24,6 +24,7 @@ _PALE: Final = 0.66
 
 _MERCATOR: Final = "EPSG:3857"
 _STRIP_ROWS: Final = 64
+_CACHE_BYTES: Final = 64 * 2**20
 _CODES_IN_PNG: Final = 255
 Mask = npt.NDArray[np.bool_]
 Bounds = tuple[float, float, float, float]
@@ -128,7 +129,8 @@ def _read(path: Path, transform: Any, width: int, height: int) -> tuple[Any, Any
 
     starts = range(0, height, _STRIP_ROWS)
     strips = (range(start, min(start + _STRIP_ROWS, height)) for start in starts)
-    codes, alpha = np.concatenate(list(ordered_map(strip, strips)), axis=1)
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES):
+        codes, alpha = np.concatenate(list(ordered_map(strip, strips)), axis=1)
     return codes, alpha > 0
 
 
