@@ -21,7 +21,7 @@ from geomap.plots.area import ellipsoidal_cell_area
 
 MAX_CELLS: Final = 2**34
 MAX_BLOCK_BYTES: Final = 64 * 2**20
-GDAL_OPTIONS: Final = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_CACHEMAX": 64 * 2**20}
+GDAL_OPTIONS: Final = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_CACHEMAX": 16 * 2**20}
 """The cache is in bytes. Each block is read once: a large cache would only fill memory, and take twice as long."""
 
 
