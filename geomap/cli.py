@@ -53,6 +53,22 @@ Mapping = Annotated[
     list[str] | None,
     typer.Option("--map", metavar="THEIRS=OURS", help="Read their column as one of ours; give it again for each."),
 ]
+MembersMapping = Annotated[
+    list[str] | None,
+    typer.Option("--map-members", metavar="THEIRS=OURS", help="The same for the columns of the members file."),
+]
+Crs = Annotated[
+    str | None,
+    typer.Option("--crs", metavar="EPSG:CODE", help="Coordinate system of a file that names none, such as EPSG:32616."),
+]
+Matches = Annotated[
+    Path | None,
+    typer.Option("--matches", metavar="FILE", help="CSV of member names that a person matched, from `check --out`."),
+]
+Decisions = Annotated[
+    Path | None,
+    typer.Option("--decisions", metavar="FILE", help="findings.xlsx of `check --out` with its decisions filled in."),
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Threads; as many as there are processors by default.")
 ]
@@ -107,10 +123,23 @@ def check(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder for findings.csv, one row per finding.")
     ] = None,
+    country: Annotated[
+        str | None, typer.Option("--country", metavar="ISO2", help="Country of the plots; finds those outside it.")
+    ] = None,
+    language: Annotated[
+        str, typer.Option("--language", metavar="CODE", help="Language of the work lists: en, es, fr or pt.")
+    ] = "en",
     mapping: Mapping = None,
+    members_mapping: MembersMapping = None,
+    crs: Crs = None,
+    matches: Matches = None,
+    decisions: Decisions = None,
     as_json: AsJson = False,
 ) -> None:
     """Check plots and say what is wrong with them, plot by plot.
+
+    With --out it leaves findings.csv, findings.xlsx to decide in, work lists to print, a sheet per member, and the
+    names that it could not match.
 
     Exit status 1 when a finding blocks a plot.
     """
@@ -118,13 +147,18 @@ def check(
     from geomap.plots.prepare import prepare_plots
 
     with _progress() as progress:
-        table, people, found = _read(plots, members, mapping, progress)
-        prepared = prepare_plots(table, people, progress=progress)
+        reading = _reading(mapping, members_mapping, crs, matches, decisions)
+        table, people, found = _read(plots, members, {**reading, "country": country}, progress)
+        prepared = prepare_plots(table, people, country=country, progress=progress)
     findings = join_findings([*found, prepared.findings])
     if out is not None:
+        from geomap.outputs.kit import write_kit
         from geomap.outputs.tables import write_table
 
         write_table(findings, "findings.csv", out / "findings.csv")
+        write_kit(prepared, out, findings=findings, language=language)
+        if people is not None:
+            _write_offers(table, people, matches, out / "name_matches.csv")
     counts = findings.groupby(["code", "severity"]).agg(findings=("plot_id", "size"), effect_ha=("effect_ha", "sum"))
     if as_json:
         _print_json(
@@ -163,6 +197,7 @@ def landcover(
         Path | None, typer.Option("--out", metavar="FILE", help="CSV file; the table is printed where it is not given.")
     ] = None,
     mapping: Mapping = None,
+    crs: Crs = None,
     workers: Workers = None,
 ) -> None:
     """Hectares of each land-cover class in each plot, as a long table: plot_id, product, class, name, area_ha."""
@@ -173,7 +208,7 @@ def landcover(
 
     legend = named_product(product)
     with _progress() as progress:
-        table, _, found = _read(plots, None, mapping, progress)
+        table, _, found = _read(plots, None, _reading(mapping, None, crs, None, None), progress)
         prepared = prepare_plots(table.sort_index(), progress=progress)
         extraction = class_areas(prepared.plots, raster, legend, workers=workers, progress=progress)
     if out is None:
@@ -210,6 +245,10 @@ def estimate(
         typer.Option("--by", metavar="COLUMN", help="Sum by this attribute too; give it again for each."),
     ] = None,
     mapping: Mapping = None,
+    members_mapping: MembersMapping = None,
+    crs: Crs = None,
+    matches: Matches = None,
+    decisions: Decisions = None,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -232,7 +271,7 @@ def estimate(
             form=form,
             base_yield_kg=base_yield,
             by=tuple(by or ()),
-            mapping=_mapping(mapping),
+            reading=_reading(mapping, members_mapping, crs, matches, decisions),
             workers=workers,
             progress=progress,
         )
@@ -246,15 +285,40 @@ def estimate(
 
 
 def _read(
-    plots: Path, members: Path | None, mapping: list[str] | None, progress: "Progress"
+    plots: Path, members: Path | None, reading: dict[str, Any], progress: "Progress"
 ) -> "tuple[Any, pd.DataFrame | None, list[pd.DataFrame]]":
     """Plots, members and the findings of reading both."""
     from geomap.run import read_inputs
 
     progress("reading", 0, 1)
-    read = read_inputs(plots, members, mapping=_mapping(mapping))
+    read = read_inputs(plots, members, **reading)
     progress("reading", 1, 1)
     return read
+
+
+def _reading(
+    mapping: list[str] | None,
+    members_mapping: list[str] | None,
+    crs: str | None,
+    matches: Path | None,
+    decisions: Path | None,
+) -> dict[str, Any]:
+    """Keywords of `read_inputs`."""
+    told: dict[str, Any] = {"mapping": _mapping(mapping), "members_mapping": _mapping(members_mapping), "crs": crs}
+    if decisions is not None:
+        from geomap.outputs.kit import read_decisions
+
+        told["decisions"] = read_decisions(decisions)
+    return {**told, "matches": matches}
+
+
+def _write_offers(plots: Any, members: "pd.DataFrame", matches: Path | None, path: Path) -> None:
+    """Leave the names that are only similar for a person to confirm, beside those confirmed before."""
+    from geomap.plots.matching import match_members, next_matches, read_matches, write_matches
+
+    confirmed = None if matches is None else read_matches(matches)
+    _, report = match_members(plots, members, confirmed)
+    write_matches(next_matches(report, confirmed), path)
 
 
 def _mapping(pairs: list[str] | None) -> dict[str, str]:

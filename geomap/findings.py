@@ -52,6 +52,16 @@ CODES: Final[Mapping[str, tuple[Severity, str]]] = {
     "too_many_vertices": ("block", "The outline has too many corners"),
     "no_area": ("block", "The outline encloses no area"),
     "decided": ("note", "A person decided what happens to the plot"),
+    "broken_row": ("block", "The row has more cells than the header and cannot be read"),
+    "row_put_together": ("note", "The row had more cells than the header and was put together again"),
+    "totals_row": ("note", "Rows that hold sums of others were left out"),
+    "merged_cells": ("warn", "A number stands in a cell that is merged over several rows"),
+    "sheets_joined": ("note", "Several sheets of the workbook were read as one table, or left out as copies"),
+    "crs_given": ("note", "The file was read in the coordinate system that was given, not in its own"),
+    "lookalike_name": ("warn", "Names or ids look alike but are written with different letters"),
+    "date_order": ("note", "Dates were read with the day before the month"),
+    "shares_do_not_add_up": ("warn", "The members' shares of a plot do not add up to 1; they were scaled"),
+    "share_without_plot": ("warn", "The table of shares names a plot that is not in the plots file"),
 }
 """Stable codes: severity and title. A message says the case; the code never changes its meaning."""
 

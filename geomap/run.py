@@ -11,15 +11,17 @@ import pandas as pd
 
 from geomap import reference
 from geomap.engine import Progress
-from geomap.findings import join_findings, make_findings
+from geomap.findings import CODES, join_findings, make_findings
 from geomap.landcover.extract import Extraction, class_areas
 from geomap.landcover.product import Product
 from geomap.landcover.product import product as named_product
 from geomap.landcover.profile import environment
 from geomap.landcover.source import check_rasters
 from geomap.lookup import is_among
-from geomap.plots.formats import read_members, read_plots
+from geomap.plots.decisions import apply_decisions
+from geomap.plots.intake import take_in, take_in_members
 from geomap.plots.join import join_members
+from geomap.plots.matching import match_members, read_matches
 from geomap.plots.prepare import Prepared, prepare_plots
 from geomap.provenance import assumptions, described, parameters, versions, warnings
 from geomap.supply import crops
@@ -29,7 +31,7 @@ from geomap.supply.months import COLUMNS as MONTH_COLUMNS
 from geomap.supply.months import harvest_calendar, months
 from geomap.supply.narrow import what_would_narrow
 from geomap.supply.potential import declared_ratios, plot_potential, unmapped_members
-from geomap.supply.pricing import priced
+from geomap.supply.pricing import by_cooperative, priced, sentence
 from geomap.supply.sums import SUM_COLUMNS, attribute_labels, group_sums
 from geomap.supply.totals import totals, variance_shares
 
@@ -91,11 +93,13 @@ def estimate_files(
     rasters: Sequence[Path],
     *,
     members: Path | None = None,
-    mapping: Mapping[str, str] | None = None,
+    reading: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> Run:
     """Potential from files; see `estimate`. The summary names every file with its SHA-256.
+
+    `reading` holds further keywords of `read_inputs`: mapping, crs, matches, decisions.
 
     Raises
     ------
@@ -111,7 +115,7 @@ def estimate_files(
     check_rasters(rasters, named_product(options["product"]))
     tell = progress or (lambda stage, done, total: None)
     tell("reading", 0, 1)
-    table, people, found = read_inputs(plots, members, mapping=mapping)
+    table, people, found = read_inputs(plots, members, **{"country": options["country"], **(reading or {})})
     tell("reading", 1, 1)
     clock.lap("read")
     files = [described(role, path) for role, path in inputs]
@@ -121,14 +125,40 @@ def estimate_files(
 
 
 def read_inputs(
-    plots: Path, members: Path | None = None, *, mapping: Mapping[str, str] | None = None
+    plots: Path,
+    members: Path | None = None,
+    *,
+    mapping: Mapping[str, str] | None = None,
+    members_mapping: Mapping[str, str] | None = None,
+    crs: str | None = None,
+    country: str | None = None,
+    matches: Path | None = None,
+    decisions: pd.DataFrame | None = None,
 ) -> tuple[gpd.GeoDataFrame, pd.DataFrame | None, list[pd.DataFrame]]:
-    """Plots, members (None without a file) and what was found while reading them."""
-    table, found = read_plots(Path(plots), mapping=mapping)
-    if members is None:
-        return table, None, [found]
-    people, found_too = read_members(Path(members), mapping=mapping)
-    return table, people, [found, found_too]
+    """Plots, members (None without a file) and what was found while reading them.
+
+    Files that GDAL or a spreadsheet reader must open are read in a child process that cannot harm this one. Plots that
+    name a member in words get the member's id where only one can be meant, or where `matches` says which.
+
+    Parameters
+    ----------
+    plots, members : files.
+    mapping, members_mapping : their column → our column.
+    crs : of coordinates in a file that names none.
+    country : where the plots lie, to tell which UTM zone they may be in; nothing is guessed.
+    matches : CSV of matches that a person confirmed.
+    decisions : plot_id, other_plot_id, code, decision: what people decided on earlier findings.
+    """
+    table, found = take_in(Path(plots), mapping=mapping, crs=crs, country=country)
+    findings, people = [found], None
+    if members is not None:
+        people, found = take_in_members(Path(members), mapping=members_mapping)
+        findings.append(found)
+        table, _ = match_members(table, people, None if matches is None else read_matches(matches))
+    if decisions is not None:
+        table, found = apply_decisions(table, decisions)
+        findings.append(found)
+    return table, people, findings
 
 
 def estimate(
@@ -176,7 +206,7 @@ def estimate(
     legend = named_product(product)
     ours, other = _of_this_crop(plots.sort_index(kind="stable"), chosen.crop)
     joined = join_members(ours, members, attributes=by)
-    prepared = prepare_plots(joined.plots, members, progress=progress)
+    prepared = prepare_plots(joined.plots, members, country=chosen.country, progress=progress)
     clock.lap("check and prepare")
     extraction = class_areas(prepared.plots, rasters, legend, workers=workers, progress=progress)
     clock.lap("land cover")
@@ -192,6 +222,7 @@ def estimate(
     table = _plot_table(prepared, extraction, mapped)
     monthly = _monthly(cooperatives, chosen)
     found = join_findings([*findings, other, prepared.findings, extraction.findings])
+    found = priced(found, table, cooperatives)
     result = Run(
         plots=table,
         classes=extraction.classes,
@@ -202,7 +233,7 @@ def estimate(
         months=monthly,
         variance=shares,
         environment=environment(extraction.classes, prepared.plots["cooperative_id"]),
-        findings=priced(found, table, cooperatives),
+        findings=found,
         summary={
             "parameters": parameters(chosen, legend, by),
             "inputs": list(inputs),
@@ -211,6 +242,7 @@ def estimate(
             "totals": {name: _number(total[name]) for name in SUM_COLUMNS},
             "assumptions": assumptions(chosen, legend, _used(ratios, items)),
             "warnings": [*joined.warnings, *warnings(chosen, monthly, members)],
+            "findings": _told(by_cooperative(found, table, prepared.left_out)),
             "narrow": what_would_narrow(shares[shares["cooperative_id"] == "all"], items),
             "evidence": EVIDENCE,
         },
@@ -296,6 +328,21 @@ def _monthly(cooperatives: pd.DataFrame, chosen: Choice) -> pd.DataFrame:
     sums = cooperatives.set_index("id").rename(columns={"potential_kg": "mean_kg"})[["mean_kg", "var"]]
     named = sums.rename_axis("cooperative_id")
     return months(named, calendar, chosen.season, start_month=chosen.crop.season_start_month)
+
+
+def _told(sums: pd.DataFrame) -> list[dict[str, Any]]:
+    """What the findings of each cooperative come to, code by code, in numbers and in a sentence."""
+    return [
+        {
+            "cooperative_id": row.cooperative_id,
+            "code": row.code,
+            "findings": int(row.findings),
+            "effect_ha": _number(row.effect_ha),
+            "effect_kg": _number(row.effect_kg),
+            "sentence": sentence(row.code, row.findings, row.effect_ha, row.effect_kg, title=CODES[row.code][1]),
+        }
+        for row in sums.itertuples()
+    ]
 
 
 def _number(value: Any) -> Any:

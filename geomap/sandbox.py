@@ -27,7 +27,7 @@ Tables = Mapping[str, "pd.DataFrame"]
 Reader = Callable[..., Tables]
 """Called in the child as reader(path, folder, **options); `folder` is private and goes with the child."""
 
-ALLOWED_DRIVERS: Final = frozenset({"ESRI Shapefile", "GPKG", "KML", "LIBKML", "GPX", "GTiff", "MEM", "Memory"})
+ALLOWED_DRIVERS: Final = frozenset({"ESRI Shapefile", "GPKG", "KML", "LIBKML", "GTiff", "MEM", "Memory"})
 """GDAL drivers that the child may use. MEM and Memory hold data that GDAL makes itself."""
 
 BLACK_HOLE: Final = "127.0.0.1:1"
@@ -55,7 +55,7 @@ ENVIRONMENT: Final = {
 
 _START: Final = (
     "import json, sys; request = json.load(open(sys.argv[1], encoding='utf-8')); "
-    "sys.path += [place for place in request['path'] if place not in sys.path]; "
+    "sys.path[:] = request['path']; "  # so that the child runs the same code
     "from geomap.sandbox import _serve; _serve(request)"
 )
 _REQUEST, _ANSWER, _WORK = "request.json", "answer.json", "work"
@@ -227,12 +227,13 @@ def _failed(path: Path, cause: str) -> ReaderFailedError:
 
 def _read_own(place: Path, most: int) -> bytes:
     """The bytes of a file that the child wrote: a plain one, not too large, and no link to another place."""
-    handle = os.open(place, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+    flags = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+    handle = os.open(place, os.O_RDONLY | sum(flags))
     with os.fdopen(handle, "rb") as stream:
         facts = os.fstat(stream.fileno())
         if not stat.S_ISREG(facts.st_mode) or facts.st_size > most:
             raise ValueError("the answer is no plain file, or too large")
-        return stream.read(most + 1)
+        return stream.read(facts.st_size)
 
 
 def _table(place: Path, limits: Limits) -> "pd.DataFrame":

@@ -131,7 +131,7 @@ def test_ground_that_two_members_claim_counts_once(raster):
     both = estimate(table([square(10, 10, 10)] * 2, member_id=["M1", "M2"]), [raster], **SETTINGS)
     assert both.total["potential_kg"] == pytest.approx(alone.total["potential_kg"], rel=1e-6)
     assert both.members["potential_kg"].tolist() == pytest.approx([alone.total["potential_kg"] / 2] * 2, rel=1e-6)
-    (finding,) = both.findings[both.findings["code"] == "overlap"].to_dict("records")
+    (finding,) = both.findings[both.findings["code"] == "duplicate_plot"].to_dict("records")
     assert finding["effect_kg"] == pytest.approx(-alone.total["potential_kg"], rel=1e-6)
 
 

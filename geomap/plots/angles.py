@@ -7,7 +7,9 @@ Axis = Literal["latitude", "longitude"]
 
 _LETTERS: Final = {"latitude": {"N": 1, "S": -1}, "longitude": {"E": 1, "L": 1, "W": -1, "O": -1}}
 """North, south; east (L for leste), west (O for oeste, ouest)."""
-_SIXTIETHS = r"(?:(?P<minutes>\d{1,2}(?:[.,]\d+)?)\s*['’′´m]\s*)?(?:(?P<seconds>\d{1,2}(?:[.,]\d+)?)\s*(?:[\"”″]|''|’’|´´|s)?)?"
+_SIXTIETHS = (
+    r"(?:(?P<minutes>\d{1,2}(?:[.,]\d+)?)\s*['’′´m:]\s*)?(?:(?P<seconds>\d{1,2}(?:[.,]\d+)?)\s*(?:[\"”″]|''|’’|´´|s)?)?"
+)
 _ANGLE = re.compile(
     rf"(?P<first>[NSEWOL])?\s*(?P<sign>[-+])?(?P<degrees>\d{{1,3}}(?:[.,]\d+)?)\s*(?P<mark>[°ºd˚:])?\s*{_SIXTIETHS}"
     r"\s*(?P<last>[NSEWOL])?",
@@ -19,7 +21,7 @@ _DMS_PAIR = re.compile(r"([^NS,;]*\d[^NS,;]*[NS])\s*[,; ]\s*([^EWOL,;]*\d[^EWOL,
 
 
 def parse_angle(text: str, axis: Axis) -> float | None:
-    """Decimal degrees of a text such as 14°36'12.5"N; None where it is not written in this way.
+    r"""Decimal degrees of a text such as 14°36'12.5"N; None where it is not written in this way.
 
     degrees + minutes / 60 + seconds / 3600, negative in the south and the west. O is west (oeste, ouest), L is east
     (leste).
@@ -32,7 +34,7 @@ def parse_angle(text: str, axis: Axis) -> float | None:
     --------
     14 + 36/60 + 12.6/3600 = 14.6035:
 
-    >>> parse_angle("14°36'12.6\\"N", "latitude"), parse_angle("87,5 O", "longitude"), parse_angle("14.5", "latitude")
+    >>> parse_angle("14°36'12.6\"N", "latitude"), parse_angle("87,5 O", "longitude"), parse_angle("14.5", "latitude")
     (14.6035, -87.5, None)
     """
     found = _ANGLE.fullmatch(text.strip())

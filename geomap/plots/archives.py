@@ -3,6 +3,7 @@
 import stat
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,8 +13,10 @@ from geomap.errors import FileError
 
 MOST_NAME: Final = 255
 BLOCK: Final = 1 << 20
+SMALL: Final = 10_000_000
 _LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
 _NESTED: Final = (".zip", ".kmz", ".7z", ".rar", ".gz", ".tar", ".tgz", ".bz2", ".xz")
+_DAMAGE: Final = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error)
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _WHY_ARCHIVE: Final = "An archive that is not plain could write over other files, or fill the disk."
 _TODO_ARCHIVE: Final = "Pack the files again with an ordinary program, without a password and without other archives."
@@ -33,7 +36,10 @@ class FileTooLargeError(FileError):
 
 @dataclass(frozen=True)
 class Room:
-    """How much an archive may hold: entries, bytes unpacked, and bytes unpacked for each byte packed."""
+    """How much an archive may hold: entries, bytes unpacked, and bytes unpacked for each byte packed.
+
+    The ratio counts only beyond `SMALL` bytes: an honest table of a few empty columns shrinks a thousandfold.
+    """
 
     entries: int
     unpacked_bytes: int
@@ -72,7 +78,7 @@ def copy_archive(
                     name = _plain_name(entry)
                     if wanted(name.lower()) and not entry.is_dir():
                         _copy(path.name, archive, entry, fresh, name)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except (*_DAMAGE, NotImplementedError, RuntimeError, ValueError, EOFError, OSError) as error:
         raise _not_plain(path.name, "is damaged, or says one thing and holds another") from error
     return target
 
@@ -110,7 +116,7 @@ def _require_room(path: Path, entries: list[zipfile.ZipInfo], room: Room) -> Non
         raise too_large(path.name, f"{len(entries):,} files", f"{room.entries:,}")
     if unpacked > room.unpacked_bytes:
         raise too_large(path.name, f"{unpacked / 1e6:,.0f} MB unpacked", f"{room.unpacked_bytes / 1e6:,.0f} MB")
-    if unpacked > room.ratio * packed:
+    if unpacked > max(room.ratio * packed, SMALL):
         raise too_large(path.name, f"{unpacked / packed:,.0f} bytes for each byte packed", f"{room.ratio:,.0f}")
 
 

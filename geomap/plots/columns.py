@@ -23,17 +23,35 @@ PLOT_NAMES = (
     "outline",
 )
 MEMBER_NAMES = ("member_id", "cooperative_id", "name", "community", "declared_area_ha")
-ATTRIBUTE_NAMES = ("certification", "altitude_m", "variety", "tenure")
+ATTRIBUTE_NAMES = (
+    "certification",
+    "certified_from",
+    "certified_until",
+    "altitude_m",
+    "variety",
+    "tenure",
+    "joined",
+    "left",
+    "suspended",
+)
+SHARE_NAMES = ("plot_id", "member_id", "share", "season_from", "season_to")
 
 
 def match_columns(
-    columns: Sequence[str], names: Sequence[str], *, mapping: Mapping[str, str] | None = None, file: str
+    columns: Sequence[str],
+    names: Sequence[str],
+    *,
+    mapping: Mapping[str, str] | None = None,
+    file: str,
+    labels: Mapping[str, str] | None = None,
+    hints: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Our name → their column, for each of `names` that the file has.
 
     A column that the mapping names comes first, then one of exactly our name, then the one synonym. A name that says
     little ("id", "code", "fid", "y") is used only where none of these is there. Case, accents, spaces and signs do
-    not count.
+    not count. `labels` (column → shorter name) and `hints` (our name → column) come from the format; a hint counts
+    after an exact name.
 
     Raises
     ------
@@ -45,29 +63,54 @@ def match_columns(
     {'plot_id': 'Código Parcela', 'declared_area_ha': 'Área (ha)'}
     """
     found = _mapped(columns, names, mapping or {}, file)
+    keys = {column: name_key((labels or {}).get(column, column)) for column in columns}
     for name in names:
-        exact = [column for column in columns if name_key(column) == name_key(name) and column not in found.values()]
+        exact = [column for column in columns if keys[column] == name_key(name) and column not in found.values()]
         if name not in found and exact:
             found[name] = name if name in exact else _only(exact, name, file)
+    found = {name: column for name, column in (hints or {}).items() if name in names} | found
     for name in names:
-        same = [column for column in columns if name_key(column) in _synonyms(name) and column not in found.values()]
+        same = [column for column in columns if keys[column] in _synonyms(name) and column not in found.values()]
         if name not in found and same:
             found[name] = _only(same, name, file)
     for name in names:
         vague = _vague(name, own=name == names[0])
         free = [column for column in columns if column not in found.values()]
-        ranked = sorted(
-            (column for column in free if name_key(column) in vague), key=lambda c: vague.index(name_key(c))
-        )
+        ranked = sorted((column for column in free if keys[column] in vague), key=lambda c: vague.index(keys[c]))
         if name not in found and ranked:
             found[name] = ranked[0]
+    _add_attributes(found, keys)
     return {name: found[name] for name in (*names, *ATTRIBUTE_NAMES) if name in found}
+
+
+def _add_attributes(found: dict[str, str], keys: Mapping[str, str]) -> None:
+    """Columns that are plainly one of our further attributes, and no other is."""
+    for name in ATTRIBUTE_NAMES:
+        free = [column for column in keys if column not in found.values()]
+        exact = [column for column in free if keys[column] == name_key(name)]
+        same = exact or [column for column in free if keys[column] in _synonyms(name)]
+        if name not in found and len(same) == 1:
+            found[name] = same[0]
 
 
 def matching_names(columns: Sequence[str], names: Sequence[str]) -> int:
     """How many of our names one or more of these columns could be."""
     keys = {name_key(column) for column in columns} - {""}
     return sum(bool(keys & {name_key(name), *_synonyms(name), *_vague(name, own=name == names[0])}) for name in names)
+
+
+def could_be(column: str, names: Sequence[str], *, vague: bool = True) -> bool:
+    """Whether a column of this name could be one of our `names`, with or without the names that say little.
+
+    Examples
+    --------
+    >>> could_be("Área (ha)", ("declared_area_ha",)), could_be("Comunidad", ("declared_area_ha",))
+    (True, False)
+    """
+    key = name_key(column)
+    return bool(key) and any(
+        key in {name_key(name), *_synonyms(name), *(_keys(name, vague=True) if vague else ())} for name in names
+    )
 
 
 def name_key(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import pandas as pd
@@ -10,7 +10,8 @@ import pandas as pd
 from geomap.findings import make_findings
 from geomap.plots.columns import ATTRIBUTE_NAMES
 from geomap.plots.outlines import Outlines
-from geomap.plots.values import QUANTITIES, attribute, cell_text, read_numbers, texts, unique_names
+from geomap.plots.quantities import QUANTITIES, column_quantity
+from geomap.plots.values import attribute, cell_text, read_numbers, texts, unique_names
 
 COMPUTED: Final = frozenset(
     "plot_id geometry area_ha area_sd_ha counted_area_ha kind nodata_ha outside_ha unknown_ha cell_area_m2 "
@@ -29,8 +30,14 @@ class Content:
     frame : columns as in the file, without geometry; index = 1-based row of the file.
     name : the file's name, for messages.
     outlines : shapes by position, where the format has them.
+    has_crs : whether the reader already brought the shapes to EPSG:4326 from the CRS of the file.
     typed : whether the format tells numbers from texts.
     findings : what the reader itself has to say.
+    row_notes : row of the file → code and message of what was found there.
+    country : of the plots, two letters; "" where it is not given.
+    labels : column → its name without what the format puts before it.
+    hints : our name → column, where the format itself says so.
+    source_rows : row of the file of each row, where one row of the file became several.
     """
 
     frame: pd.DataFrame
@@ -38,6 +45,17 @@ class Content:
     outlines: Outlines | None = None
     typed: bool = True
     findings: tuple[pd.DataFrame, ...] = ()
+    row_notes: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    country: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    hints: Mapping[str, str] = field(default_factory=dict)
+    source_rows: tuple[int, ...] | None = None
+    has_crs: bool = False
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Row of the file of each row, from 1."""
+        return self.source_rows if self.source_rows is not None else tuple(map(int, self.frame.index))
 
 
 def number_rows(frame: pd.DataFrame) -> pd.DataFrame:
@@ -66,10 +84,11 @@ def number_columns(
             columns[ours] = pd.Series(math.nan, index=frame.index)
             continue
         values = frame[found[ours]].tolist()
-        numbers, unread = read_numbers(values, QUANTITIES[ours])
+        quantity = column_quantity(ours, found[ours], content.country)
+        numbers, unread = read_numbers(values, quantity)
         columns[ours] = pd.Series(numbers, index=frame.index)
         messages = [
-            f"{content.name}, row {frame.index[place]}: "
+            f"{content.name}, row {content.rows[place]}: "
             f"{found[ours]!r} holds {cell_text(values[place])[:60]!r}; {why}. It counts as missing. "
             f"{QUANTITIES[ours].todo}"
             for place, why in unread.items()
@@ -82,12 +101,22 @@ def _fault_maker(places: list[int], messages: list[str]) -> Faults:
     return lambda labels: make_findings("unreadable_value", [labels[place] for place in places], messages)
 
 
+def row_findings(content: Content, labels: Sequence[str]) -> list[pd.DataFrame]:
+    """What the reader found in single rows, under the rows' labels."""
+    places = {row: place for place, row in enumerate(content.frame.index)}
+    said = [(places[row], code, text) for row, (code, text) in sorted(content.row_notes.items()) if row in places]
+    return [
+        make_findings(code, [labels[place]], f"{content.name}, row {content.rows[place]}: {text}")
+        for place, code, text in said
+    ]
+
+
 def attributes(content: Content, found: Mapping[str, str], own: set[str], ours: Sequence[str]) -> dict[str, pd.Series]:
     """All further columns under their own names; a name that is ours or computed later gets "_given" behind it."""
     renamed = {found[name]: name for name in ATTRIBUTE_NAMES if name in found}
     rest = [column for column in content.frame.columns if column not in own]
     taken = {*ours, *COMPUTED}
-    labels = [renamed.get(column, column) for column in rest]
+    labels = [renamed.get(column, content.labels.get(column, column)) for column in rest]
     labels = unique_names([f"{label}_given" if label.casefold() in taken else label for label in labels])
     return {
         label: attribute(content.frame[column], typed=content.typed) for label, column in zip(labels, rest, strict=True)

@@ -8,6 +8,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from geomap.plots.angles import parse_pair
 from geomap.plots.geojson import parse_strict
 from geomap.plots.geojson_shapes import from_geojson
 from geomap.plots.outlines import Outlines, settle
@@ -24,7 +25,8 @@ def from_text(texts: Sequence[str]) -> Outlines:
     """Outlines of text cells, in their order; an empty cell has none.
 
     WKT is longitude latitude; ODK's `lat lon altitude accuracy; …` is latitude first, and its accuracies above 0
-    give the outline's accuracy (their median, metres). A trace that does not end where it began is closed.
+    give the outline's accuracy (their median, metres). A trace that does not end where it began is closed. A pair
+    "14.1, -87.2" is latitude first too, as map programs copy it.
 
     Examples
     --------
@@ -58,6 +60,12 @@ def looks_like_outline(text: str) -> bool:
     return bool(_WKT.fullmatch(text)) or (is_odk(text) and text.count(";") >= 2) or text.startswith("[[")
 
 
+def is_geopoint(text: str) -> bool:
+    """Whether a cell holds one point as ODK writes it, "latitude longitude altitude accuracy"."""
+    parts = text.split()
+    return is_odk(text) and ";" not in text and len(parts) == 4 and "." in parts[0] and "." in parts[1]
+
+
 def is_odk(text: str) -> bool:
     return bool(_ODK.fullmatch(text))
 
@@ -70,8 +78,12 @@ def _is_wkt(text: str) -> bool:
     return bool(_WKT.fullmatch(text))
 
 
+def _is_pair(text: str) -> bool:
+    return not is_odk(text) and parse_pair(text) is not None
+
+
 def _is_other(text: str) -> bool:
-    return not (_is_json(text) or _is_wkt(text) or is_odk(text))
+    return not (_is_json(text) or _is_wkt(text) or is_odk(text) or _is_pair(text))
 
 
 def _from_wkt(texts: Sequence[str]) -> Outlines:
@@ -111,6 +123,8 @@ def _as_geometry(value: Any) -> Any:
     if value == []:
         return None
     first = value[0]
+    if len(value) == 1 and isinstance(first, list) and 2 <= len(first) <= 4 and not isinstance(first[0], list):
+        return {"type": "Point", "coordinates": first}
     is_ring = isinstance(first, list) and bool(first) and not isinstance(first[0], list)
     return {"type": "Polygon", "coordinates": [value] if is_ring else value}
 
@@ -142,6 +156,10 @@ def _trace(points: list[list[float]]) -> dict[str, Any]:
     return {"type": "Polygon", "coordinates": [lonlat]}
 
 
+def _from_pairs(texts: Sequence[str]) -> Outlines:
+    return Outlines(np.array(shapely.points([parse_pair(text) or (np.nan, np.nan) for text in texts]), dtype=object))
+
+
 def _unknown(texts: Sequence[str]) -> Outlines:
     why = 'its text is neither WKT, GeoJSON nor a trace of "latitude longitude;"'
     return Outlines(np.full(len(texts), None, dtype=object), dict.fromkeys(range(len(texts)), why))
@@ -151,5 +169,6 @@ _KINDS: list[tuple[Callable[[str], bool], Callable[[Sequence[str]], Outlines]]] 
     (_is_json, _from_json),
     (_is_wkt, _from_wkt),
     (is_odk, _from_odk),
+    (_is_pair, _from_pairs),
     (_is_other, _unknown),
 ]

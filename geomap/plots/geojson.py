@@ -32,7 +32,7 @@ class _NotStrictError(ValueError):
     """JSON that some programs accept and the standard does not."""
 
 
-def read_geojson(data: bytes, *, name: str) -> tuple[pd.DataFrame, Outlines]:
+def read_geojson(data: bytes, *, name: str, crs: str | None = None) -> tuple[pd.DataFrame, Outlines]:
     """Properties (one column each, as given) and outlines of a GeoJSON FeatureCollection or Feature, in its order.
 
     A feature's own `id` becomes the column "id" where no property has that name.
@@ -41,6 +41,7 @@ def read_geojson(data: bytes, *, name: str) -> tuple[pd.DataFrame, Outlines]:
     ----------
     data : the file's bytes, UTF-8.
     name : the file's name, for messages.
+    crs : given for the file; then its own `crs` member is not asked, and coordinates stay as they are.
 
     Raises
     ------
@@ -50,7 +51,8 @@ def read_geojson(data: bytes, *, name: str) -> tuple[pd.DataFrame, Outlines]:
     """
     with _many_lists():
         document = _document(data, name)
-        _require_lonlat(document.get("crs"), name)
+        if crs is None:
+            _require_lonlat(document.get("crs"), name)
         features = _features(document, name)
         outlines = from_geojson([feature.get("geometry") for feature in features])
         return _properties(features, name), outlines
@@ -145,7 +147,7 @@ def _require_lonlat(crs: Any, name: str) -> None:
     raise CrsError(
         f"{name} has a `crs` member: {shown}.",
         why="GeoJSON coordinates are longitude and latitude in WGS 84; read as such, these plots would lie elsewhere.",
-        todo="Export the plots in WGS 84 (EPSG:4326).",
+        todo="Export the plots in WGS 84 (EPSG:4326), or say which one it is, for example --crs EPSG:32616.",
     )
 
 

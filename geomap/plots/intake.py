@@ -14,10 +14,12 @@ import shapely
 from geomap.errors import FileError
 from geomap.plots.archives import BLOCK, Room, copy_archive, require_no_doctype, too_large
 from geomap.plots.kinds import KINDS, require_kind
-from geomap.plots.wkb import MOST_DEPTH, wkb_depth
+from geomap.plots.members import MEMBER_COLUMNS
+from geomap.plots.table import PLOT_COLUMNS
+from geomap.plots.wkb import require_shallow
 from geomap.sandbox import Limits, ReaderFailedError, run
 
-WITHOUT_GDAL: Final = frozenset({"GeoJSON", "CSV", "Excel workbook", "GeoParquet"})
+WITHOUT_GDAL: Final = frozenset({"GeoJSON", "CSV", "GPX", "Excel workbook", "GeoParquet"})
 """Kinds that Python and pyarrow read; no reader of theirs knows how to open a connection."""
 
 MEDIA_TYPES: Final[Mapping[str, frozenset[str]]] = {
@@ -182,8 +184,7 @@ def _plots(table: pd.DataFrame, path: Path) -> gpd.GeoDataFrame:
     """Plots with shapes again. The child read a stranger's file, so what it says is looked at before it is built."""
     wkb = table["geometry"].tolist()
     try:
-        if any(shape is not None and wkb_depth(shape, most=2) > 2 for shape in wkb):
-            raise ValueError("a shape is no plot")
+        require_shallow(wkb, most=2)
         shapes = shapely.from_wkb(wkb)
     except (ValueError, TypeError, shapely.GEOSException) as error:
         raise ReaderFailedError(f"{path.name} made its reader fail.", todo="Export it again.") from error
@@ -209,6 +210,8 @@ def read_here(
     from geomap.plots.formats import read_members, read_plots
 
     most = None if caps is None else Caps(**caps)
+    if KINDS.get(path.suffix.lower()) in {"KML", "GPX"} and path.is_file():
+        _look_through(path)
     kind = require_kind(path)
     _require_declared(path, declared)
     source = _tamed(path, folder, kind, most)
@@ -251,8 +254,6 @@ def _tamed(path: Path, folder: Path, kind: str, caps: Caps | None) -> Path:
         return copy_archive(path, target, wanted=lambda name: name.endswith(".kml"), room=_room(caps))
     if kind == "Excel workbook":
         return copy_archive(path, target, wanted=_is_sheet, room=_room(caps, workbook=True), may_nest=True)
-    if kind in {"KML", "GPX"}:
-        _look_through(path)
     if kind == "GeoPackage" and _has_journal(path):
         shutil.copyfile(path, target)
         for journal in _beside(path):
@@ -308,14 +309,9 @@ def _require_shallow(path: Path, caps: Caps) -> None:
             binary = [name for name, kind in types if pa.types.is_binary(kind) or pa.types.is_large_binary(kind)]
             for batch in file.iter_batches(columns=binary) if binary else ():
                 for column in batch.columns:
-                    _require_shapes(column.to_pylist())
+                    require_shallow(column.to_pylist())
     except (pa.ArrowException, ValueError, OSError) as error:
         raise unreadable(path.name, "GeoParquet") from error
-
-
-def _require_shapes(values: list[bytes | None]) -> None:
-    if any(value and wkb_depth(value) > MOST_DEPTH for value in values):
-        raise ValueError("a shape is nested too deeply")
 
 
 def _require_vertices(path: Path, plots: gpd.GeoDataFrame, caps: Caps) -> None:
@@ -327,8 +323,9 @@ def _require_vertices(path: Path, plots: gpd.GeoDataFrame, caps: Caps) -> None:
 def _require_within(path: Path, table: pd.DataFrame, caps: Caps) -> None:
     if len(table) > caps.plots:
         raise too_large(path.name, f"{len(table):,} rows", f"{caps.plots:,}")
-    if len(table.columns) > caps.columns:
-        raise too_large(path.name, f"{len(table.columns):,} columns", f"{caps.columns:,}")
+    further = set(table.columns) - {*PLOT_COLUMNS, *MEMBER_COLUMNS, "geometry"}
+    if len(further) > caps.columns:
+        raise too_large(path.name, f"{len(further):,} further columns", f"{caps.columns:,}")
     for column in table.select_dtypes("str"):
         longest = int(table[column].str.len().max() or 0) if len(table) else 0
         if longest > caps.text:

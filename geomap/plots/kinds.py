@@ -17,6 +17,7 @@ KINDS: Final = {
     ".geoparquet": "GeoParquet",
     ".kml": "KML",
     ".kmz": "KMZ",
+    ".gpx": "GPX",
     ".csv": "CSV",
     ".tsv": "CSV",
     ".txt": "CSV",
@@ -32,7 +33,8 @@ _MAGIC: Final = (
     (b"II*\0", "TIFF image"),
     (b"MM\0*", "TIFF image"),
 )
-_PROLOGUE = re.compile(r"(?:\s+|<\?.*?\?>|<!--.*?-->)*<([A-Za-z_][\w.:-]*)", re.DOTALL)
+_PROLOGUE = re.compile(r"(?:\s++|<\?.*?\?>|<!--.*?-->)*+<([A-Za-z_][\w.:-]*)", re.DOTALL)
+MARKUP: Final = {"kml": "KML", "gpx": "GPX"}
 HEAD_BYTES = 65_536
 
 
@@ -92,12 +94,16 @@ def _archive_kind(path: Path) -> str:
 
 
 def markup_kind(text: str) -> str:
-    """KML by its root element; a document type or another root is some other XML."""
+    """KML or GPX by its root element; a document type or another root is some other XML."""
     root = _PROLOGUE.match(text)
     label = root[1].rpartition(":")[2] if root else ""
-    if label == "kml" and "<!DOCTYPE" not in text and "<OGRVRTDataSource" not in text:
-        return "KML"
-    return f"XML file (<{label[:30]}>)" if label and label != "kml" else "XML file that is no plain KML"
+    if label in MARKUP and "<!DOCTYPE" not in text and "<OGRVRTDataSource" not in text:
+        return MARKUP[label]
+    return (
+        f"XML file that is no plain {MARKUP.get(label, 'KML')}"
+        if label in {"", *MARKUP}
+        else f"XML file (<{label[:30]}>)"
+    )
 
 
 def empty(name: str) -> FileError:

@@ -1,6 +1,7 @@
 """Files with layers: GeoPackage, Shapefile and KML through GDAL, GeoParquet through pyarrow; all end in EPSG:4326."""
 
 import codecs
+import json
 import re
 import sqlite3
 import warnings
@@ -12,6 +13,7 @@ from typing import IO, Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow
 import pyarrow.parquet
 import pyogrio
 import pyogrio.raw
@@ -19,6 +21,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geomap.errors import FileError
+from geomap.findings import make_findings
 from geomap.plots.content import Content, number_rows
 from geomap.plots.kinds import HEAD_BYTES, markup_kind
 from geomap.plots.outlines import Outlines, settle, to_lonlat
@@ -50,7 +53,7 @@ def read_geopackage(path: Path, *, crs: str | None = None) -> Content:
         raise unreadable(name, "GeoPackage") from error
     layer = _layer_of_plots([pair for pair in several if rows[pair[0]]] or several, name)
     frame, shapes, own = _read_layer(path, name, "GeoPackage", layer=layer)
-    return _content(frame, shapes, crs or own, name)
+    return _content(frame, shapes, own, name, crs=crs)
 
 
 def read_shapefile(path: Path, *, crs: str | None = None) -> Content:
@@ -99,7 +102,7 @@ def read_kml(path: Path, *, crs: str | None = None) -> Content:
         for (frame, _, _), layer in zip(parts, layers, strict=True)
     ]
     shapes = np.concatenate([shapes for _, shapes, _ in parts])
-    return _content(pd.concat(frames, ignore_index=True), shapes, crs or "EPSG:4326", name)
+    return _content(pd.concat(frames, ignore_index=True), shapes, "EPSG:4326", name, crs=crs)
 
 
 def _kml_in_archive(path: Path) -> str:
@@ -122,15 +125,37 @@ def _kml_in_archive(path: Path) -> str:
 def read_geoparquet(path: Path, *, crs: str | None = None) -> Content:
     """A GeoParquet file (1.0, 1.1, 2.0), read in place; a plain Parquet table is one without shapes."""
     try:
-        has_shapes = b"geo" in (pyarrow.parquet.read_schema(path).metadata or {})
-        frame = gpd.read_parquet(path) if has_shapes else pd.read_parquet(path)
+        schema = pyarrow.parquet.read_schema(path)
+        has_shapes = b"geo" in (schema.metadata or {}) or _shape_column(schema) is not None
+        frame = _geoparquet(path, schema) if has_shapes else pd.read_parquet(path)
     except Exception as error:
         raise unreadable(path.name, "GeoParquet") from error
     if not has_shapes:
         return Content(number_rows(frame), path.name)
+    own = frame.geometry.crs
     geometry = frame.geometry.set_crs(crs_named(crs), allow_override=True) if crs else frame.geometry
+    notes = tuple(_crs_note(own, crs, path.name))
     outlines = _settled(geometry, path.name)
-    return Content(number_rows(pd.DataFrame(frame.drop(columns=frame.geometry.name))), path.name, outlines)
+    return Content(
+        number_rows(pd.DataFrame(frame.drop(columns=frame.geometry.name))), path.name, outlines, findings=notes
+    )
+
+
+def _geoparquet(path: Path, schema: pyarrow.Schema) -> gpd.GeoDataFrame:
+    """The file by its metadata, else by the type of its column of shapes (native in GeoParquet 2.0)."""
+    field = _shape_column(schema)
+    if b"geo" in (schema.metadata or {}) or field is None:
+        return gpd.read_parquet(path)
+    frame = pd.read_parquet(path)
+    said = json.loads(field.metadata.get(b"ARROW:extension:metadata", b"{}") or b"{}").get("crs", "OGC:CRS84")
+    return gpd.GeoDataFrame(frame, geometry=gpd.GeoSeries.from_wkb(frame[field.name], crs=crs_named(said)))
+
+
+def _shape_column(schema: pyarrow.Schema) -> pyarrow.Field | None:
+    """The column whose type says that it holds shapes as WKB."""
+    return next(
+        (field for field in schema if (field.metadata or {}).get(b"ARROW:extension:name") == b"geoarrow.wkb"), None
+    )
 
 
 def unreadable(name: str, kind: str) -> FileError:
@@ -202,7 +227,8 @@ def _shapefile(source: Path | str, name: str, declared: bytes, crs: str | None) 
         except (UnicodeDecodeError, LookupError):
             continue
         is_sure = attempt in {"UTF-8", encoding}
-        return _content(frame, shapes, crs or own, name, *(() if is_sure else (encoding_note(name),)))
+        notes = () if is_sure else (encoding_note(name),)
+        return _content(frame, shapes, own, name, *notes, crs=crs)
     raise unreadable(name, "Shapefile (its text has no encoding that is known)")
 
 
@@ -241,12 +267,30 @@ def _read_layer(
     return frame.set_axis(pd.RangeIndex(len(shapes))), shapes, meta["crs"]
 
 
-def _content(frame: pd.DataFrame, wkb: NDArray[np.object_], crs: Any, name: str, *notes: pd.DataFrame) -> Content:
+def _content(
+    frame: pd.DataFrame, wkb: NDArray[np.object_], own: Any, name: str, *notes: pd.DataFrame, crs: str | None = None
+) -> Content:
     shapes = shapely.from_wkb(wkb, on_invalid="ignore")
     broken = shapely.is_missing(shapes) & np.array([shape is not None for shape in wkb], dtype=bool)
-    settled = _settled(gpd.GeoSeries(shapes, crs=crs_named(crs) if crs else None), name)
+    system = crs or own
+    settled = _settled(gpd.GeoSeries(shapes, crs=crs_named(system) if system else None), name)
     problems = dict(settled.problems) | dict.fromkeys(np.flatnonzero(broken).tolist(), BROKEN)
-    return Content(number_rows(frame), name, Outlines(settled.geometry, problems, settled.repairs), findings=notes)
+    return Content(
+        number_rows(frame),
+        name,
+        Outlines(settled.geometry, problems, settled.repairs),
+        findings=(*notes, *_crs_note(own, crs, name)),
+    )
+
+
+def _crs_note(own: Any, crs: str | None, name: str) -> list[pd.DataFrame]:
+    if not own or not crs or crs_named(own).equals(crs_named(crs), ignore_axis_order=True):
+        return []
+    message = (
+        f"{name} says its coordinates are in {crs_named(own).name}; they were read as {crs_named(crs).name}, as told. "
+        "Look at the plots on the map."
+    )
+    return [make_findings("crs_given", [""], message)]
 
 
 def _settled(geometry: gpd.GeoSeries, name: str) -> Outlines:

@@ -15,11 +15,16 @@ from geomap.plots.content import (
     free_label,
     number_columns,
     number_rows,
+    row_findings,
     text_column,
 )
+from geomap.plots.dates import read_dates, season_days
+from geomap.plots.names import check_lookalikes
+from geomap.plots.values import cell_text
 
 MEMBER_TEXTS: Final = ("cooperative_id", "name", "community")
 MEMBER_COLUMNS: Final = (*MEMBER_TEXTS, "declared_area_ha")
+DATES: Final = ("joined", "left", "suspended", "certified_from", "certified_until")
 
 
 def to_members(
@@ -47,7 +52,7 @@ def to_members(
 def members_from(content: Content, *, mapping: Mapping[str, str] | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """As `to_members`, from what a reader found."""
     frame, name = content.frame, content.name
-    found = match_columns(list(frame.columns), MEMBER_NAMES, mapping=mapping, file=name)
+    found = match_columns(list(frame.columns), MEMBER_NAMES, mapping=mapping, file=name, labels=content.labels)
     if "member_id" not in found:
         raise ColumnError(
             f"{name} has no column of member ids.",
@@ -62,9 +67,66 @@ def members_from(content: Content, *, mapping: Mapping[str, str] | None = None) 
     columns |= numbers
     own = {found[ours] for ours in ("member_id", *MEMBER_COLUMNS) if ours in found}
     columns |= attributes(content, found, own, MEMBER_COLUMNS)
+    dated = [_dated(columns, ours, name) for ours in DATES if ours in columns]
     members, repeated = _merged(pd.DataFrame(columns, index=frame.index), ids, name)
-    said = [fault([""] * len(frame)) for fault in faults]
-    return members, join_findings([*content.findings, repeated, *said])
+    said = [fault([""] * len(frame)) for fault in faults] + row_findings(content, [""] * len(frame))
+    alike = [check_lookalikes(ids, what="member id", name=name), *_lookalike_names(members, name)]
+    return members, join_findings([*content.findings, repeated, *said, *dated, *alike])
+
+
+def active_members(members: pd.DataFrame, season: str) -> pd.DataFrame:
+    """The members who are members on at least one day of the season and not suspended before it starts.
+
+    A season runs from October to September. A date that is missing is open: always joined, never left or suspended.
+
+    Parameters
+    ----------
+    members : index member_id; where they are known, joined, left and suspended as ISO dates ("" where missing).
+    season : "2026/27".
+
+    Examples
+    --------
+    >>> members = pd.DataFrame({"left": ["", "2026-09-30", "2026-10-01"]}, index=["A", "B", "C"])
+    >>> active_members(members, "2026/27").index.tolist()
+    ['A', 'C']
+    """
+    first, last = season_days(season)
+    active = pd.Series(True, index=members.index)
+    for column in ("left", "suspended"):
+        if column in members:
+            dates = members[column].fillna("").astype("str")
+            active &= (dates == "") | (dates >= first)
+    if "joined" in members:
+        active &= members["joined"].fillna("").astype("str") <= last
+    return members[active]
+
+
+def _dated(columns: dict[str, pd.Series], ours: str, name: str) -> pd.DataFrame:
+    """Put ISO dates in place of a column's texts; what was not read, and the order that was assumed."""
+    given = columns[ours]
+    dates, faults, is_assumed = read_dates(given.tolist())
+    columns[ours] = pd.Series(dates, index=given.index, dtype="str")
+    messages = [
+        f"{name}, row {given.index[place]}: {ours!r} holds {cell_text(given.iloc[place])[:60]!r}; {why}. "
+        "It counts as missing. Write the date as 2026-10-31."
+        for place, why in faults.items()
+    ]
+    order = (
+        f"{name}: nothing in the column {ours!r} tells whether the day or the month comes first. "
+        "The day was taken as first. Write dates as 2026-10-31 where that is wrong."
+    )
+    return join_findings(
+        [
+            make_findings("unreadable_value", [""] * len(faults), messages),
+            make_findings("date_order", [""] * is_assumed, order),
+        ]
+    )
+
+
+def _lookalike_names(members: pd.DataFrame, name: str) -> list[pd.DataFrame]:
+    """Names that look alike within a cooperative."""
+    groups = members["name"].groupby(members["cooperative_id"], sort=True)
+    return [check_lookalikes(names, what="name", name=name) for _, names in groups]
 
 
 def _merged(table: pd.DataFrame, ids: pd.Series, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -1,6 +1,6 @@
 """Overlapping ground counted once: shared equally among those who claim it."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,19 +8,14 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from numpy.typing import NDArray
 
+from geomap.engine import ordered_map
 from geomap.findings import Severity, join_findings, make_findings
 from geomap.plots.area import Floats, Geometries, require_lonlat
 from geomap.plots.area import area_ha as geodesic_ha
 from geomap.plots.checks import has_outline
+from geomap.plots.shares import CHUNK, Rows, Shapes, each, lost_ha, robust
 
-Rows = NDArray[np.intp]
-
-SNAP_GRID_DEG: Final = 1e-9
-"""A tenth of a millimetre: outlines are put on this grid where a GEOS operation fails on them as they are."""
-NODE_GRID_DEG: Final = 1e-11
-"""A micrometre: crossings of outlines are rounded to this grid, so that no line crosses another between its nodes."""
 NOTHING: Final = 1e-9
 """An overlap below this share of the smaller plot is rounding of a common border."""
 NAMED_COPIES: Final = 50
@@ -29,6 +24,9 @@ DUPLICATE_SHARE: Final = 0.95
 WARN_SHARE: Final = 0.05
 SILENT_SHARE: Final = 0.001
 SILENT_HA: Final = 5e-4
+CONTAINED_SHARE: Final = 0.99
+OVERLAP_CODES: Final = ("duplicate_plot", "contained_plot", "overlap_cooperatives", "overlap_own", "overlap")
+LEVELS: Final[tuple[Severity, ...]] = ("warn", "note")
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Overlaps:
 
     counted_area_ha : Series on the plots' index, hectares.
     pairs : plot_a, plot_b, overlap_ha; plot_a < plot_b, sorted.
-    findings : one per pair worth naming, with plot_a.
+    findings : one per pair worth naming, two where the cooperatives differ; effects add up to the ground lost.
     """
 
     counted_area_ha: pd.Series
@@ -46,13 +44,12 @@ class Overlaps:
 
 
 @dataclass(frozen=True)
-class _Shapes:
-    """The different outlines, and which plots (by position in order of id) have each."""
+class _Pairs:
+    """Pairs of plots by position, and the hectares that both hold."""
 
-    outlines: Geometries
-    areas: Floats
-    of_plot: Rows
-    copies: Rows
+    a: Rows
+    b: Rows
+    common: Floats
 
 
 def count_once(plots: gpd.GeoDataFrame, area_ha: pd.Series) -> Overlaps:
@@ -92,21 +89,20 @@ def count_once(plots: gpd.GeoDataFrame, area_ha: pd.Series) -> Overlaps:
     area = area_ha.reindex(ordered.index).to_numpy(dtype=float)
     shapes = _different_outlines(outlined.geometry.to_numpy(), area[drawn])
     left, right, shared = _overlapping_pairs(shapes)
-    crowd = _crowd(shapes, left, right)
-    alone = ~(crowd[left] & crowd[right])
-    lost = _lost_in_pairs(shapes, left[alone], right[alone], shared[alone])
-    lost += _lost_in_faces(shapes, np.flatnonzero(crowd), _claimants(outlined))
+    lost = lost_ha(shapes, left, right, shared, _claimants(outlined))
     counted = area.copy()
     counted[drawn] = np.maximum(area[drawn] - lost, 0.0)
 
-    a, b, overlap = _named_pairs(shapes, left, right, shared)
-    ids, size = outlined.index.to_numpy(), area[drawn]
-    pairs = pd.DataFrame({"plot_a": pd.Series(ids[a], dtype="str"), "plot_b": pd.Series(ids[b], dtype="str")})
-    pairs["overlap_ha"] = overlap
+    named = _Pairs(*_named_pairs(shapes, left, right, shared))
+    ids = outlined.index.to_numpy()
+    pairs = pd.DataFrame(
+        {"plot_a": pd.Series(ids[named.a], dtype="str"), "plot_b": pd.Series(ids[named.b], dtype="str")}
+    )
+    pairs["overlap_ha"] = named.common
     return Overlaps(
         pd.Series(counted, index=ordered.index, name="counted_area_ha").reindex(plots.index),
         pairs,
-        _findings(pairs, np.minimum(size[a], size[b]), np.maximum(size[a], size[b])),
+        _findings(outlined, named, area[drawn], area[drawn] - counted[drawn]),
     )
 
 
@@ -117,105 +113,53 @@ def _claimants(plots: gpd.GeoDataFrame) -> Rows:
     return np.asarray(pd.factorize((cooperative + "\x1f" + member).where(member != "", alone))[0])
 
 
-def _different_outlines(geometry: Geometries, areas: Floats) -> _Shapes:
+def _different_outlines(geometry: Geometries, areas: Floats) -> Shapes:
     """Collapse identical outlines, whatever corner they start from; only those in the same box are compared."""
     suspect = pd.DataFrame(shapely.bounds(geometry)).duplicated(keep=False).to_numpy()
     key = np.arange(len(geometry)).astype(object)
     key[suspect] = shapely.to_wkb(shapely.normalize(shapely.force_2d(geometry[suspect])))
     of_plot = pd.factorize(key)[0]
     _, first, copies = np.unique(of_plot, return_index=True, return_counts=True)
-    return _Shapes(geometry[first], areas[first], of_plot, copies)
+    plots = np.argsort(of_plot, kind="stable")
+    return Shapes(geometry[first], areas[first], of_plot, copies, plots, np.cumsum(copies) - copies)
 
 
-def _overlapping_pairs(shapes: _Shapes) -> tuple[Rows, Rows, Floats]:
+def _overlapping_pairs(shapes: Shapes) -> tuple[Rows, Rows, Floats]:
     """Pairs of different outlines with ground in common, and how much in hectares."""
     outlines = shapes.outlines
     left, right = shapely.STRtree(outlines).query(outlines, predicate="intersects")
     left, right = left[left < right], right[left < right]
     order = np.lexsort((right, left))
     left, right = left[order], right[order]
-    meet = ~_robust(shapely.touches, outlines[left], outlines[right])
-    left, right = left[meet], right[meet]
-    shared: Floats = geodesic_ha(_robust(shapely.intersection, outlines[left], outlines[right]))
-    real = shared > NOTHING * np.minimum(shapes.areas[left], shapes.areas[right])
-    return left[real], right[real], shared[real]
+    chunks = [slice(start, start + CHUNK) for start in range(0, len(left), CHUNK)]
+    shared = [np.zeros(0), *ordered_map(lambda some: _shared_ha(outlines[left[some]], outlines[right[some]]), chunks)]
+    common = np.concatenate(shared)
+    real = common > NOTHING * np.minimum(shapes.areas[left], shapes.areas[right])
+    return left[real], right[real], common[real]
 
 
-def _robust(operation: Callable[[Geometries, Geometries], Any], left: Geometries, right: Geometries) -> Any:
-    try:
-        return operation(left, right)
-    except shapely.GEOSException:
-        return operation(*(shapely.set_precision(side, SNAP_GRID_DEG) for side in (left, right)))
+def _shared_ha(left: Geometries, right: Geometries) -> Floats:
+    shared = np.zeros(len(left))
+    meet = np.flatnonzero(~robust(shapely.touches, left, right))
+    shared[meet] = np.nan_to_num(geodesic_ha(robust(shapely.intersection, left[meet], right[meet])))
+    return shared
 
 
-def _crowd(shapes: _Shapes, left: Rows, right: Rows) -> NDArray[np.bool_]:
-    """Outlines with ground that three plots or more may claim: three overlap each other, or one is drawn repeatedly."""
-    from scipy.sparse import coo_array
-
-    n = len(shapes.outlines)
-    ones = np.ones(2 * len(left), dtype=np.int32)
-    overlaps = coo_array((ones, (np.r_[left, right], np.r_[right, left])), shape=(n, n)).tocsr()
-    three = (overlaps @ overlaps).multiply(overlaps).sum(axis=1) > 0
-    copied = shapes.copies > 1
-    beside_copies = np.r_[left[copied[right]], right[copied[left]]]
-    copied[beside_copies] = True
-    return np.asarray(three | copied)
-
-
-def _lost_in_pairs(shapes: _Shapes, left: Rows, right: Rows, shared: Floats) -> Floats:
-    """Hectares each plot leaves to the other one where two alone overlap: half of the common ground."""
-    n = len(shapes.outlines)
-    lost = np.bincount(left, shared / 2, minlength=n) + np.bincount(right, shared / 2, minlength=n)
-    return lost.astype(float)[shapes.of_plot]
-
-
-def _lost_in_faces(shapes: _Shapes, crowd: Rows, claimant: Rows) -> Floats:
-    """Hectares each plot leaves to others, from the faces into which the outlines of the crowd cut the ground."""
-    faces, face, shape = _faces(shapes.outlines[crowd])
-    size = geodesic_ha(faces)
-    plots = np.argsort(shapes.of_plot, kind="stable")
-    first = np.cumsum(shapes.copies) - shapes.copies
-    face, plot = _each(face, plots, first[crowd[shape]], shapes.copies[crowd[shape]])
-
-    holder = face * len(claimant) + claimant[plot]
-    held, holding, plots_of_claimant = np.unique(holder, return_inverse=True, return_counts=True)
-    claimants = np.bincount(held // len(claimant), minlength=len(faces))
-    share = 1 / (claimants[face] * plots_of_claimant[holding])
-    return np.bincount(plot, size[face] * (1 - share), minlength=len(claimant)).astype(float)
-
-
-def _faces(outlines: Geometries) -> tuple[Geometries, Rows, Rows]:
-    """The pieces into which outlines cut the ground, and which piece lies in which outline (two arrays)."""
-    lines = shapely.unary_union(shapely.boundary(outlines), grid_size=NODE_GRID_DEG)
-    faces: Geometries = shapely.get_parts(shapely.polygonize(shapely.get_parts(lines)))
-    shape, face = shapely.STRtree(shapely.point_on_surface(faces)).query(outlines, predicate="contains")
-    order = np.lexsort((shape, face))
-    return faces, face[order], shape[order]
-
-
-def _each(label: Rows, items: Rows, first: Rows, count: Rows) -> tuple[Rows, Rows]:
-    """`items[first : first + count]` of every label, one row each."""
-    start = np.cumsum(count) - count
-    place = np.arange(count.sum()) - np.repeat(start - first, count)
-    return np.repeat(label, count), items[place]
-
-
-def _named_pairs(shapes: _Shapes, left: Rows, right: Rows, shared: Floats) -> tuple[Rows, Rows, Floats]:
+def _named_pairs(shapes: Shapes, left: Rows, right: Rows, shared: Floats) -> tuple[Rows, Rows, Floats]:
     """Pairs of plots by position, and their common ground in hectares; of many copies only the first ones are named."""
-    plots = np.argsort(shapes.of_plot, kind="stable")
-    first = np.cumsum(shapes.copies) - shapes.copies
+    plots, first = shapes.plots, shapes.first
     stacks = np.flatnonzero(shapes.copies > 1)
     left, right = np.r_[left, stacks], np.r_[right, stacks]
     shared = np.r_[shared, shapes.areas[stacks]]
 
     named = np.minimum(shapes.copies, NAMED_COPIES)
-    pair, a = _each(np.arange(len(left)), plots, first[left], named[left])
-    row, b = _each(np.arange(len(pair)), plots, first[right[pair]], named[right[pair]])
+    pair, a = each(np.arange(len(left)), plots, first[left], named[left])
+    row, b = each(np.arange(len(pair)), plots, first[right[pair]], named[right[pair]])
     a, pair = a[row], pair[row]
     wanted = (left[pair] != right[pair]) | (a < b)
     a, b, overlap = a[wanted], b[wanted], shared[pair[wanted]]
 
-    stack, rest = _each(stacks, plots, first[stacks] + named[stacks], (shapes.copies - named)[stacks])
+    stack, rest = each(stacks, plots, first[stacks] + named[stacks], (shapes.copies - named)[stacks])
     a, b = np.r_[a, plots[first[stack]]], np.r_[b, rest]
     overlap = np.r_[overlap, shapes.areas[stack]]
     a, b = np.minimum(a, b), np.maximum(a, b)
@@ -223,29 +167,95 @@ def _named_pairs(shapes: _Shapes, left: Rows, right: Rows, shared: Floats) -> tu
     return a[order], b[order], overlap[order]
 
 
-def _findings(pairs: pd.DataFrame, smaller: Floats, larger: Floats) -> pd.DataFrame:
-    """One finding per pair of plots, from what the overlap is of the smaller and the larger of the two (hectares)."""
-    overlap = pairs["overlap_ha"].to_numpy(dtype=float)
-    share = overlap / smaller
-    told = (share >= SILENT_SHARE) | (overlap >= SILENT_HA)
-    serious, double = share > WARN_SHARE, overlap >= DUPLICATE_SHARE * larger
-    messages = np.array(
+def _findings(plots: gpd.GeoDataFrame, pairs: _Pairs, area: Floats, lost: Floats) -> pd.DataFrame:
+    """One finding per pair worth naming; one for each side where the cooperatives differ.
+
+    What a plot leaves to others is laid on its pairs by their common ground, so that effects add up to the ground that
+    is not counted twice.
+    """
+    a, b, common = pairs.a, pairs.b, pairs.common
+    weight = np.zeros(len(area)) + np.bincount(a, common, len(area)) + np.bincount(b, common, len(area))
+    rate = np.divide(lost, weight, out=np.zeros(len(area)), where=weight > 0)
+    from_a, from_b = -rate[a] * common, -rate[b] * common
+    smaller, larger = np.minimum(area[a], area[b]), np.maximum(area[a], area[b])
+    share = common / smaller
+    told = (share >= SILENT_SHARE) | (common >= SILENT_HA)
+    level = np.where(share > WARN_SHARE, "warn", "note")
+    member, cooperative = (plots[name].fillna("").to_numpy(dtype=object) for name in ("member_id", "cooperative_id"))
+    foreign = cooperative[a] != cooperative[b]
+    kind = np.select(
         [
-            f"{a} and {b} {'are the same ground twice:' if twice else 'overlap on'} {ha:,.4f} ha, {part:.1%} of the "
-            "smaller plot; it counts once, shared between those who claim it."
-            for a, b, ha, part, twice in zip(pairs["plot_a"], pairs["plot_b"], overlap, share, double, strict=True)
+            foreign,
+            common >= DUPLICATE_SHARE * larger,
+            share >= CONTAINED_SHARE,
+            (member[a] == member[b]) & (member[a] != ""),
         ],
-        dtype=object,
+        ["overlap_cooperatives", "duplicate_plot", "contained_plot", "overlap_own"],
+        "overlap",
     )
-    levels: list[tuple[Severity, NDArray[np.bool_]]] = [("warn", told & serious), ("note", told & ~serious)]
-    return join_findings(
-        make_findings(
-            "overlap",
-            pairs["plot_a"][rows],
-            messages[rows],
-            effect_ha=-overlap[rows],
-            action="split",
-            severity=severity,
+    inner = (kind == "contained_plot") & (area[b] < area[a])
+    one, other = np.where(inner, b, a), np.where(inner, a, b)
+    effect = from_a + from_b
+    effect[foreign] = from_a[foreign]
+    back = np.flatnonzero(foreign & told)
+    row = np.r_[np.flatnonzero(told), back]
+    one, other = np.r_[one[told], b[back]], np.r_[other[told], a[back]]
+    effect = np.r_[effect[told], from_b[back]]
+    ids = plots.index.to_numpy()
+    whose = {"overlap_own": member, "overlap_cooperatives": cooperative}
+    messages = [
+        _words(code, ids[[this, that]], ha, part, whose.get(code, member)[[this, that]])
+        for code, this, that, ha, part in zip(kind[row], one, other, common[row], share[row], strict=True)
+    ]
+    return _table(kind[row], level[row], ids[one], messages, effect)
+
+
+def _words(code: str, plots: Any, ha: float, share: float, owners: Any) -> str:
+    size = f"{ha:,.4f} ha, {share:.1%} of the smaller plot"
+    (plot, other), (first, second) = plots, owners
+    if code == "duplicate_plot":
+        return f"{plot} and {other} are the same ground twice: {size}; it counts once. {_who(first, second)}"
+    if code == "contained_plot":
+        return f"{plot} lies inside {other}: {size}; this ground counts once. {_who(first, second)}"
+    if code == "overlap_own":
+        return (
+            f"{plot} and {other} overlap on {size}; member {first} drew both and it counts once. Keep the better one."
         )
-        for severity, rows in levels
+    if code == "overlap_cooperatives":
+        return (
+            f"{plot} of {first or 'no cooperative'} and {other} of {second or 'no cooperative'} overlap on {size}; "
+            "it is shared between them. Ask the member to whom its harvest goes."
+        )
+    return f"{plot} and {other} overlap on {size}; it counts once, shared between both. {_who(first, second)}"
+
+
+def _who(first: str, second: str) -> str:
+    if not (first and second):
+        return "Look at both outlines on the map."
+    if first == second:
+        return f"Both are of member {first}: leave one out."
+    return f"Ask members {first} and {second} whose it is, or whether they share it."
+
+
+def other_plot(message: str, plot: str, candidates: Iterable[str]) -> str:
+    """The other plot that a finding on an overlap is about, out of those that `plot` overlaps; "" where none is.
+
+    Examples
+    --------
+    >>> other_plot("P1 lies inside P10: 0.5 ha", "P1", ["P2", "P10"])
+    'P10'
+    """
+    for other in candidates:
+        starts = f"{plot} and {other} overlap on ", f"{plot} and {other} are the ", f"{plot} lies inside {other}: "
+        if message.startswith(starts) or (message.startswith(f"{plot} of ") and f" and {other} of " in message):
+            return other
+    return ""
+
+
+def _table(codes: Any, levels: Any, ids: Any, messages: list[str], effect: Floats) -> pd.DataFrame:
+    texts = np.array(messages, dtype=object)
+    groups = [(code, level, (codes == code) & (levels == level)) for code in OVERLAP_CODES for level in LEVELS]
+    return join_findings(
+        make_findings(code, ids[rows], texts[rows], effect_ha=effect[rows], action="split", severity=level)
+        for code, level, rows in groups
     )

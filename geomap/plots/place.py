@@ -15,6 +15,7 @@ from geomap.errors import UnknownNameError
 from geomap.findings import join_findings, make_findings
 from geomap.plots.area import Floats
 from geomap.plots.checks import left_out_findings
+from geomap.plots.utm import epsg, utm_zones
 
 NEAR_M: Final = 5_000.0
 """The outlines are simplified and borders are walked over: nearer than this nothing is said."""
@@ -108,7 +109,7 @@ def check_metres(plots: gpd.GeoDataFrame, country: str | None = None) -> pd.Data
     rows, first, count = np.unique(owner, return_index=True, return_counts=True)
     whole = np.bincount(owner, metric, minlength=len(plots))[rows] == count
     rows, corner = rows[whole], lonlat[first[whole]]
-    zones = utm_zones(corner, country) if len(rows) else []
+    zones = _zone_words(corner, country) if len(rows) else []
     messages = [
         f"The coordinates, such as {x:.0f}, {y:.0f}, are metres, not degrees. {zone}"
         "Export them in longitude and latitude (EPSG:4326), or say which coordinate system they are in."
@@ -117,22 +118,17 @@ def check_metres(plots: gpd.GeoDataFrame, country: str | None = None) -> pd.Data
     return left_out_findings(plots, rows, "in_metres", messages)
 
 
-def utm_zones(metres: Floats, country: str | None) -> list[str]:
+def _zone_words(metres: Floats, country: str | None) -> list[str]:
     """A sentence for each place: the UTM zones of the country in which the metres lie in it; "" where none fits."""
     iso2 = country_iso2(country)
-    told = ["" for _ in metres]
-    if iso2 is None or iso2 not in country_outlines().index:
-        return told
-    row = country_outlines().loc[iso2]
-    west, south, east, north = row.geometry.bounds
     fits: list[list[str]] = [[] for _ in metres]
-    for zone in range(int((west + 180) // 6) + 1, int((min(east, 179.9) + 180) // 6) + 2):
-        for code, half in [(32600 + zone, "north")] * (north > 0) + [(32700 + zone, "south")] * (south < 0):
-            to_degrees = pyproj.Transformer.from_crs(code, 4326, always_xy=True).transform
-            lonlat = np.column_stack(to_degrees(*metres.T))
-            for place in np.flatnonzero(near(row.geometry, lonlat)):
-                fits[place].append(f"zone {zone} {half} (EPSG:{code})")
-    return [f"In UTM {' or '.join(zones)} the plot lies in {row['name']}. " if zones else "" for zones in fits]
+    for zone in utm_zones(iso2) if iso2 else ():
+        to_degrees = pyproj.Transformer.from_crs(epsg(zone), "EPSG:4326", always_xy=True).transform
+        lonlat = np.column_stack(to_degrees(*metres.T))
+        for place in np.flatnonzero(near(country_outlines().loc[iso2].geometry, lonlat)):
+            fits[place].append(f"{zone} ({epsg(zone)})")
+    name = "" if iso2 is None or not any(fits) else country_outlines().loc[iso2, "name"]
+    return [f"In UTM zone {' or '.join(zones)} the plot lies in {name}. " if zones else "" for zones in fits]
 
 
 def near(outline: shapely.Geometry, lonlat: Floats) -> NDArray[np.bool_]:
@@ -211,8 +207,8 @@ def check_place(plots: gpd.GeoDataFrame, country: str | None = None, *, drawn_ha
                 rows = rows[near(row.geometry, lonlat[rows][:, list(axes)] * signs)]
                 away[rows] = False
                 how = _WORDS[axes if code == "axes_swapped" else signs]
-                words = f"The plot lies in {row['name']} only {how}. {_TODO[code]}"
-                parts.append(left_out_findings(plots, rows, code, words, drawn_ha))
+                told = f"The plot lies in {row['name']} only {how}. {_TODO[code]}"
+                parts.append(left_out_findings(plots, rows, code, told, drawn_ha))
     rows = np.flatnonzero(away)
     there = countries_at(lonlat[rows])
     sea = there == ""

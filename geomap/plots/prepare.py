@@ -10,10 +10,11 @@ import pandas as pd
 
 from geomap.findings import join_findings, make_findings
 from geomap.lookup import is_among
-from geomap.plots import checks
+from geomap.plots import checks, place
 from geomap.plots.area import area_ha, gps_area_sd_ha, require_lonlat
 from geomap.plots.overlap import count_once
 from geomap.plots.repair import repair_outlines
+from geomap.plots.shape import check_repeated, check_shapes
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 
@@ -39,7 +40,11 @@ class Prepared:
 
 
 def prepare_plots(
-    plots: gpd.GeoDataFrame, members: pd.DataFrame | None = None, *, progress: Progress | None = None
+    plots: gpd.GeoDataFrame,
+    members: pd.DataFrame | None = None,
+    *,
+    country: str | None = None,
+    progress: Progress | None = None,
 ) -> Prepared:
     """Check, repair and measure plots, and share overlapping ground.
 
@@ -50,30 +55,38 @@ def prepare_plots(
     ----------
     plots : EPSG:4326, index plot_id (unique), columns of `geomap.plots.table.to_plots`.
     members : index member_id, column declared_area_ha.
+    country : name or ISO 3166 code; plots are held against its outline. Without it only the sea is told.
     progress : called with the stage in plain words, how many plots are done, and of how many.
 
     Raises
     ------
     CrsError : plots with no CRS or another one.
+    UnknownNameError : no country has this name.
     """
     require_lonlat(plots)
     tell = progress or (lambda stage, done, total: None)
     total = len(plots)
 
     tell("checking plots", 0, total)
-    found = [checks.check_coordinates(plots), checks.check_empty(plots), checks.check_vertices(plots)]
+    found = [place.check_metres(plots, country), place.check_null_island(plots)]
     usable = _unblocked(plots, found)
-    drawn = area_ha(usable.geometry)
-    found.append(checks.check_size(usable, drawn.to_numpy()))
+    found += [checks.check_coordinates(usable), checks.check_empty(usable), checks.check_vertices(usable)]
+    usable = _unblocked(usable, found)
+    drawn = area_ha(usable.geometry).to_numpy()
+    found += [checks.check_size(usable, drawn), place.check_place(usable, country, drawn_ha=drawn)]
+    found.append(check_repeated(usable))
     repaired = repair_outlines(_unblocked(usable, found))
     found.append(repaired.findings)
     usable = _unblocked(repaired.plots, found)
 
     tell("measuring areas", 0, total)
     usable = _measured(usable)
+    found.append(check_shapes(usable, usable["area_ha"].to_numpy()))
     declared = usable.index[(usable["kind"] == "declared") & checks.has_declared_area(usable)]
     words = "The plot has no outline; its declared area counts, unverified. Map it to narrow the estimate."
-    found.append(make_findings("declared_only", declared, words))
+    stands_in = usable.loc[declared, "counted_area_ha"]
+    found.append(make_findings("declared_only", declared, words, effect_ha=stands_in))
+    found.append(checks.check_declared(usable, usable["area_ha"].to_numpy()))
 
     tell("sharing overlaps", 0, total)
     once = count_once(usable, usable["counted_area_ha"])

@@ -1,6 +1,7 @@
 """How the numbers of a plot are written: their units, their range, and what to write instead."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -61,8 +62,6 @@ def _question(unit: str, hectares: float, countries: list[str], source: str) -> 
     return f"a {unit} has {hectares:g} ha in {places}, and the plots' country is not given as one of these"
 
 
-AREA_UNITS: Final = frozenset(name.strip(".") for name in (*area_quantity().units, *(area_quantity().questions or {})))
-
 QUANTITIES: Final[dict[str, Quantity]] = {
     "declared_area_ha": area_quantity(),
     "gps_accuracy_m": Quantity(_METRES, 0, 1e5, "Write the accuracy in metres, for example 4."),
@@ -75,8 +74,24 @@ QUANTITIES: Final[dict[str, Quantity]] = {
 }
 
 
-def with_default_unit(quantity: Quantity, unit: str) -> Quantity:
-    """The same quantity where a number alone is in `unit`, as the column's name says."""
+def column_quantity(name: str, column: str, country: str) -> Quantity:
+    """How the numbers of their `column` are written: a unit in its name stands for each number without one.
+
+    Examples
+    --------
+    >>> column_quantity("declared_area_ha", "Área (mz)", "HN").units[""]
+    0.699
+    """
+    if name != "declared_area_ha":
+        return QUANTITIES[name]
+    quantity = area_quantity(country.upper())
+    words = re.findall(r"[^\W\d_]+[2²]?", column.casefold())
+    unit = next((word for word in words if word in quantity.units or word in (quantity.questions or {})), "ha")
+    return quantity if quantity.units.get(unit) == 1.0 else _with_default_unit(quantity, unit)
+
+
+def _with_default_unit(quantity: Quantity, unit: str) -> Quantity:
+    """The same quantity where a number alone is in `unit`."""
     if unit in quantity.units:
         return replace(quantity, units={**quantity.units, "": quantity.units[unit]})
     return replace(quantity, questions={**(quantity.questions or {}), "": (quantity.questions or {})[unit]})

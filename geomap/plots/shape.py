@@ -27,8 +27,15 @@ WHOLE_FILE: Final = 20
 _METRES: Final = 111_320.0
 
 
+def check_repeated(plots: gpd.GeoDataFrame) -> pd.DataFrame:
+    """Findings on corners that repeat the one before; `repair_outlines` drops them."""
+    geometry = plots.geometry.to_numpy()
+    outlined = np.flatnonzero(has_outline(geometry))
+    return _repeated(plots.index[outlined], rings_of(geometry[outlined]))
+
+
 def check_shapes(plots: gpd.GeoDataFrame, drawn_ha: Floats) -> pd.DataFrame:
-    """Findings on spikes, thin strips, repeated corners, few decimals and grids. All of them keep the plot.
+    """Findings on spikes, thin strips, few decimals and grids, after repair. All of them keep the plot.
 
     Parameters
     ----------
@@ -41,7 +48,6 @@ def check_shapes(plots: gpd.GeoDataFrame, drawn_ha: Floats) -> pd.DataFrame:
     ids, area = plots.index[outlined], np.asarray(drawn_ha, dtype=float)[outlined]
     return join_findings(
         [
-            _repeated(ids, rings),
             _spikes(ids, rings, area),
             _slivers(ids, rings, area),
             *_coarse(plots.index, geometry),
@@ -78,8 +84,9 @@ def _spikes(ids: pd.Index, rings: Rings, area: Floats) -> pd.DataFrame:
     longest = table.groupby("owner").first()
     together = table.groupby("owner")["held"].agg(["sum", "size"])
     words = [
-        f"{'A spike' if n == 1 else f'{n} spikes, the longest one'} of {leg:,.0f} m at {lon:.6f}, {lat:.6f} (longitude, "
-        f"latitude) holds {ha:,.4f} ha of {whole:,.4f} ha. Delete the corner if nobody walked there, or walk it again."
+        f"{'A spike' if n == 1 else f'{n} spikes, the longest one'} of {leg:,.0f} m at {lon:.6f}, {lat:.6f} "
+        f"(longitude, latitude) holds {ha:,.4f} ha of {whole:,.4f} ha. Delete the corner if nobody "
+        "walked there, or walk the plot again."
         for (_, leg, lon, lat), ha, n, whole in zip(
             longest.to_numpy(), together["sum"], together["size"], area[longest.index.to_numpy(dtype=int)], strict=True
         )
@@ -131,19 +138,19 @@ def _coarse(ids: pd.Index, geometry: Geometries) -> list[pd.DataFrame]:
             "few_decimals",
             ids[few],
             int((count > 0).sum()),
-            "have coordinates with fewer than five decimals, steps of 11 m or more. Export again with six decimals.",
+            "coordinates with fewer than five decimals, steps of 11 m or more. Export again with six decimals.",
         ),
         _told(
             "on_a_grid",
             ids[grid],
             int((count > 0).sum()),
-            "have all corners on a regular grid: traced from a raster or drawn, not walked. Ask where they come from.",
+            "all corners on a regular grid: traced from a raster or drawn, not walked. Ask where they come from.",
         ),
     ]
 
 
 def _on_a_grid(values: Floats, owner: NDArray[np.intp], plots: int) -> NDArray[np.bool_]:
-    """Whether the different values of each plot lie whole steps of at least two metres apart, over four steps or more."""
+    """Whether the values of each plot lie whole steps of at least two metres apart, over four steps or more."""
     order = np.lexsort((values, owner))
     who, step = owner[order][1:], np.diff(values[order])
     real = (owner[order][1:] == owner[order][:-1]) & (step > 1e-8)
@@ -158,5 +165,5 @@ def _on_a_grid(values: Floats, owner: NDArray[np.intp], plots: int) -> NDArray[n
 def _told(code: str, ids: pd.Index, plots: int, words: str) -> pd.DataFrame:
     """One finding per plot, or one for the file where it is true of most of a long one."""
     if len(ids) >= WHOLE_FILE and len(ids) > plots / 2:
-        return make_findings(code, [""], f"{len(ids):,} of {plots:,} plots {words}")
-    return make_findings(code, ids, f"The plot is one of {len(ids):,} that {words}")
+        return make_findings(code, [""], f"{len(ids):,} of {plots:,} plots have {words}")
+    return make_findings(code, ids, f"The plot has {words}")

@@ -16,18 +16,29 @@ from geomap.plots.content import (
     free_label,
     number_columns,
     number_rows,
+    row_findings,
     text_column,
 )
+from geomap.plots.names import check_lookalikes
 from geomap.plots.outlines import Outlines, settle, to_lonlat
 from geomap.plots.row_outlines import row_outlines
+from geomap.plots.utm import projected, require_degrees, require_metres
 
 PLOT_TEXTS: Final = ("member_id", "cooperative_id", "community", "crop")
 PLOT_NUMBERS: Final = ("declared_area_ha", "gps_accuracy_m", "planted_share", "planted_year", "hives")
 PLOT_COLUMNS: Final = ("given_id", *PLOT_TEXTS, *PLOT_NUMBERS, "row")
 
+LOOKED_AT: Final = {"given_id": "plot id", "member_id": "member id", "community": "community"}
+"""Columns in which texts that only look alike are found, and what they are called."""
+
 
 def to_plots(
-    frame: pd.DataFrame, *, mapping: Mapping[str, str] | None = None, name: str = "the table"
+    frame: pd.DataFrame,
+    *,
+    mapping: Mapping[str, str] | None = None,
+    crs: str | None = None,
+    country: str = "",
+    name: str = "the table",
 ) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
     """The table of plots and the findings, from a table that is already in memory.
 
@@ -36,6 +47,7 @@ def to_plots(
     frame : one row per plot. A GeoDataFrame in any CRS, or a DataFrame with outlines as text, with latitude and
         longitude, or with none.
     mapping : their column → our column, where the names do not tell.
+    crs, country : as for `read_plots`; a GeoDataFrame has a CRS of its own.
     name : what to call the table in messages.
 
     Returns
@@ -58,32 +70,58 @@ def to_plots(
     """
     outlines = None
     if isinstance(frame, gpd.GeoDataFrame):
+        if frame.crs is not None:
+            require_metres(frame.geometry.to_numpy(), frame.crs, name=name)
         outlines = settle(to_lonlat(frame.geometry, name=name))
         frame = pd.DataFrame(frame.drop(columns=frame.geometry.name))
-    return plots_from(Content(number_rows(frame), name, outlines), mapping=mapping)
+    content = Content(number_rows(frame), name, outlines, country=country.strip().upper(), has_crs=outlines is not None)
+    return plots_from(content, mapping=mapping, crs=crs)
 
 
-def plots_from(content: Content, *, mapping: Mapping[str, str] | None = None) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
+def plots_from(
+    content: Content, *, mapping: Mapping[str, str] | None = None, crs: str | None = None
+) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
     """As `to_plots`, from what a reader found."""
     frame, name = content.frame, content.name
     names = PLOT_NAMES if content.outlines is None else tuple(n for n in PLOT_NAMES if n != "outline")
-    found = match_columns(list(frame.columns), names, mapping=mapping, file=name)
+    found = match_columns(
+        list(frame.columns), names, mapping=mapping, file=name, labels=content.labels, hints=content.hints
+    )
     outlines, used = row_outlines(content, found)
+    if crs is not None and not content.has_crs:
+        outlines = projected(outlines, crs, name=name)
+    require_degrees(outlines, name=name, country=content.country)
     columns: dict[str, pd.Series] = {"given_id": text_column(frame, found.get("plot_id"))}
     columns |= {ours: text_column(frame, found.get(ours)) for ours in PLOT_TEXTS}
     numbers, faults = number_columns(content, found, PLOT_NUMBERS)
     columns |= numbers
     if outlines.accuracy_m is not None:
-        columns["gps_accuracy_m"] = numbers["gps_accuracy_m"].fillna(pd.Series(outlines.accuracy_m, index=frame.index))
-    columns["row"] = pd.Series(frame.index.to_numpy(dtype="int64"), index=frame.index)
+        columns["gps_accuracy_m"] = _accuracy(content, found, outlines, numbers["gps_accuracy_m"])
+    columns["row"] = pd.Series(content.rows, index=frame.index, dtype="int64")
     own = {found[ours] for ours in ("plot_id", *PLOT_TEXTS, *PLOT_NUMBERS) if ours in found}
     columns |= attributes(content, found, own | used, PLOT_COLUMNS)
     table = pd.DataFrame(columns, index=frame.index)
     labels, repeated = _labels(table, outlines, name)
     plots = gpd.GeoDataFrame(table, geometry=gpd.GeoSeries(outlines.geometry, index=frame.index, crs="EPSG:4326"))
     plots.index = pd.Index(labels, name="plot_id", dtype="str")
-    said = [*content.findings, repeated, *(part for fault in faults for part in [fault(labels)])]
-    return plots, join_findings([*said, *_outline_findings(plots, outlines, name)])
+    said = [
+        *content.findings,
+        *row_findings(content, labels),
+        repeated,
+        *(part for fault in faults for part in [fault(labels)]),
+    ]
+    alike = [check_lookalikes(table[column], what=what, name=name) for column, what in LOOKED_AT.items()]
+    return plots, join_findings([*said, *alike, *_outline_findings(plots, outlines, name)])
+
+
+def _accuracy(
+    content: Content, found: Mapping[str, str], outlines: Outlines, given: "pd.Series[float]"
+) -> "pd.Series[float]":
+    """Accuracy in metres: as a column gives it, else that of the outline's points; a form's point comes last."""
+    of_points = pd.Series(outlines.accuracy_m, index=content.frame.index)
+    if found.get("gps_accuracy_m") == content.hints.get("gps_accuracy_m", ""):
+        return of_points.fillna(given)
+    return given.fillna(of_points)
 
 
 def _outline_findings(plots: gpd.GeoDataFrame, outlines: Outlines, name: str) -> list[pd.DataFrame]:

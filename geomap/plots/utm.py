@@ -2,7 +2,7 @@
 
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 import geopandas as gpd
 import numpy as np
@@ -142,7 +142,7 @@ def degrees_error(name: str, system: CRS) -> CrsError:
     )
 
 
-def crs_named(crs: str) -> CRS:
+def crs_named(crs: Any) -> CRS:
     """The coordinate reference system of this name.
 
     Raises
@@ -153,7 +153,7 @@ def crs_named(crs: str) -> CRS:
         return CRS.from_user_input(crs)
     except UnknownCrs as error:
         raise CrsError(
-            f"There is no coordinate reference system {crs[:60]!r}.",
+            f"There is no coordinate reference system {str(crs)[:60]!r}.",
             why="Plots without one could lie anywhere.",
             todo="Give it as a code, for example --crs EPSG:32616 for UTM zone 16N, or --crs EPSG:4326.",
         ) from error

@@ -19,10 +19,16 @@ _SPACE = re.compile(r"[\t\n\v\f\r\x85]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d{0,8})(\.\d{1,12})?")
-_QUANTITY = re.compile(r"([-+]?[\d.,\s'’]*\d|[-+]?\d+[.,]|[-+]?\d+(?:[.,]\d+)?[eE][-+]?\d+)\s*([^\d\s.,](?:[^\d]|(?<=[mMtTsS])2)*)?")
+_QUANTITY = re.compile(
+    r"([-+]?[\d.,\s'’]*\d|[-+]?\d+[.,]|[-+]?\d+(?:[.,]\d+)?[eE][-+]?\d+)\s*([^\d\s.,](?:[^\d]|(?<=[mMtTsS])2)*)?"
+)
 _HA_A_CA = re.compile(r"(\d{1,4})-(\d{2})-(\d{2})")
+_PLAIN_LINES = re.compile(r"(?:-?\d{1,15}(?:\.\d+)?)?+(?:\n(?:-?\d{1,15}(?:\.\d+)?)?+)*+")
+_SURE_COMMA = re.compile(r"(?m)^-?(?:0\d*|\d{4,}|\d+(?=,(?:\d{1,2}|\d{4,})$)),\d+$")
 _DATE = re.compile(r"(\d{4})-\d{1,2}(?:-\d.*)?|\d{1,2}[/.]\d{1,2}[/.](\d{4})")
-MISSING: Final = frozenset({"", "na", "n/a", "n.a.", "nan", "null", "none", "-", "--", "–", ".", "<na>", "#n/a", "#ref!", "s/d", "n/d"})
+MISSING: Final = frozenset(
+    {"", "na", "n/a", "n.a.", "nan", "null", "none", "-", "--", "–", ".", "<na>", "#n/a", "#ref!", "s/d", "n/d"}
+)
 
 
 def clean_text(text: str) -> str:
@@ -139,6 +145,9 @@ def read_numbers(values: Sequence[Any], quantity: Quantity) -> tuple[NDArray[np.
     >>> numbers.tolist(), faults
     ([0.5, 1.0, 2.0, 1.5025, nan], {4: 'the unit "loads" is not known'})
     """
+    plain = _all_plain(values, quantity)
+    if plain is not None:
+        return plain, {}
     numbers = np.full(len(values), np.nan)
     faults: dict[int, str] = {}
     marks: set[str] | None = None
@@ -161,6 +170,23 @@ def read_numbers(values: Sequence[Any], quantity: Quantity) -> tuple[NDArray[np.
         except (ValueError, OverflowError) as error:
             faults[position] = str(error)
     return numbers, faults
+
+
+def _all_plain(values: Sequence[Any], quantity: Quantity) -> NDArray[np.float64] | None:
+    """The numbers of a column that holds nothing but plain numbers in range, with one decimal mark; else None."""
+    if "" in quantity.units or "" in (quantity.questions or {}) or not all(type(value) is str for value in values):
+        return None
+    joined = "\n".join(values)
+    if "," in joined and ("." in joined or not _SURE_COMMA.search(joined)):
+        return None
+    joined = joined.replace(",", ".")
+    if not _PLAIN_LINES.fullmatch(joined):
+        return None
+    numbers = np.array(
+        [float(line) if line else math.nan for line in joined.split("\n")] if values else [], dtype=float
+    )
+    known = numbers[~np.isnan(numbers)]
+    return numbers if ((known >= quantity.low) & (known <= quantity.high)).all() else None
 
 
 def _alone(number: float, quantity: Quantity) -> float:

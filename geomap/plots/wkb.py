@@ -1,11 +1,22 @@
 """Well-known binary, looked at before a library builds shapes of it: how deep its collections are nested."""
 
 import struct
+from collections.abc import Iterable
 from typing import Final
 
 MOST_DEPTH: Final = 4
 _POINT, _LINE, _POLYGON, _CIRCLE, _TRIANGLE = 1, 2, 3, 8, 17
 _COLLECTIONS: Final = frozenset({4, 5, 6, 7, 9, 10, 11, 12, 15, 16})
+
+
+_FLAT: Final = (b"\x01\x03\0\0\0", b"\x01\x01\0\0\0")
+"""How a polygon and a point begin; nothing can be nested in them."""
+
+
+def require_shallow(shapes: Iterable[bytes | None], *, most: int = MOST_DEPTH) -> None:
+    """Raise ValueError for a shape that is nested deeper than `most`, or broken on the way there."""
+    if any(shape and not shape.startswith(_FLAT) and wkb_depth(shape, most=most) > most for shape in shapes):
+        raise ValueError("a shape is nested too deeply")
 
 
 def wkb_depth(wkb: bytes, *, most: int = MOST_DEPTH) -> int:

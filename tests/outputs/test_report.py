@@ -222,7 +222,7 @@ def test_map_errors_name_their_class(run):
 def test_findings_stand_by_kind_with_hectares_and_kilograms(run):
     found = join_findings([make_findings("overlap", ["A", "B"], "shared", effect_ha=[-0.5, -0.25], action="split")])
     texts = page(replace(run, findings=found.assign(effect_kg=[-100.0, -50.0]))).texts
-    at = texts.index("Ground that another plot claims too is shared between them")
+    at = texts.index("Two members claim the same ground; it is shared between them")
     assert texts[at + 1 : at + 5] == ["warning", "2", "−0.750", "−150"]
 
 

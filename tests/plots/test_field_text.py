@@ -52,7 +52,7 @@ def test_one_point_of_a_trace_is_a_point_with_latitude_first() -> None:
     [
         ("POLYGON ((0 0, 1 1", "WKT is broken"),
         ("POLYGON ((0 0, 1 0, 1 1))", "does not close"),
-        ("LINESTRING (0 0, 1 1)", "LineString"),
+        ("LINESTRING (0 0, 1 1)", "a line of fewer than three points"),
         ("MULTIPOINT ((0 0), (1 1))", "MultiPoint"),
         ("SRID=32616;POINT (1 2)", "32616"),
         ("GEOMETRYCOLLECTION (" * 3000, "nested"),
@@ -66,7 +66,7 @@ def test_one_point_of_a_trace_is_a_point_with_latitude_first() -> None:
         ('{"type": "Polygon", "coordinates": 3}', "no list of rings"),
         ("{}", "unknown"),
         ("[" * 100_000, "no strict JSON"),
-        ('{"type": "LineString", "coordinates": []}', "LineString"),
+        ('{"type": "LineString", "coordinates": []}', "a line with no points"),
         ("behind the school", "neither WKT"),
         ("nan nan", "neither WKT"),
     ],

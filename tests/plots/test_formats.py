@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import struct
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import geopandas as gpd
 import numpy as np
 import openpyxl
 import pandas as pd
+import pyarrow.parquet
 import pytest
 import shapely
 from hypothesis import given, settings
@@ -453,9 +455,15 @@ def test_the_delimiter_may_be_declared_and_cells_may_be_quoted(tmp_path: Path) -
     assert plots["note"].tolist() == ["x; y z"]
 
 
-def test_a_row_with_too_many_cells_is_refused_with_its_line(tmp_path: Path) -> None:
+def test_a_row_with_too_many_cells_is_put_together_again(tmp_path: Path) -> None:
     text = "plot_id,farmer_name,lat,lon\nA,Ana,14,-87\nB,Cruz, Ana,14,-87\n"
-    refused(FileError, text_file(tmp_path, text), "line 3", "quotes")
+    plots, findings = read_plots(text_file(tmp_path, text))
+    assert plots["farmer_name"].tolist() == ["Ana", "Cruz, Ana"]
+    assert findings[["plot_id", "code"]].values.tolist() == [["B", "row_put_together"]]
+
+
+def test_an_open_quote_is_refused_with_its_line(tmp_path: Path) -> None:
+    refused(FileError, text_file(tmp_path, 'plot_id,lat,lon\nA,14,-87\n"B,14,-87\nC,14,-87\n'), "line 3", "quote")
 
 
 def test_the_sheet_that_holds_plots_is_read(tmp_path: Path) -> None:
@@ -465,13 +473,17 @@ def test_the_sheet_that_holds_plots_is_read(tmp_path: Path) -> None:
     for row in (["codigo_socio", "nombre"], ["M1", "Ana"]):
         members.append(row)
     plots_sheet = book.create_sheet("parcelas")
-    for row in (["Cooperativa Ñ"], [], ["id_parcela", "codigo_socio", "latitud", "longitud", "año_siembra", "msnm"]):
+    for row in (
+        ["Cooperativa Ñ"],
+        [],
+        ["id_parcela", "codigo_socio", "latitud", "longitud", "año_siembra", "msnm", "lluvia"],
+    ):
         plots_sheet.append(row)
-    plots_sheet.append([12, "M1", 14.1, -87.2, 2010, 1200])
+    plots_sheet.append([12, "M1", 14.1, -87.2, 2010, 1200, 2.5])
     book.save(tmp_path / "coop.xlsx")
     plots, findings = read_plots(tmp_path / "coop.xlsx")
     assert plots.index.tolist() == ["12"]
-    assert plots[["member_id", "planted_year", "msnm"]].iloc[0].tolist() == ["M1", 2010.0, 1200]
+    assert plots[["member_id", "planted_year", "altitude_m", "lluvia"]].iloc[0].tolist() == ["M1", 2010.0, 1200, 2.5]
     members_read, _ = read_members(tmp_path / "coop.xlsx")
     assert members_read["name"].to_dict() == {"M1": "Ana"}
     assert findings.empty
@@ -563,3 +575,92 @@ def test_the_zipped_fields_of_india_are_read() -> None:
     assert len(plots) == 100
     assert plots.total_bounds[0] > 68 and plots.total_bounds[3] < 38
     assert not set(findings["severity"]) & {"block"}
+
+
+# Shapefiles whose encoding is not what they say
+
+
+@pytest.mark.parametrize(
+    ("written", "declared", "is_noted"),
+    [
+        ("utf-8", "UTF-8", False),
+        ("utf-8", "1252", False),  # what is UTF-8 is nothing else
+        ("utf-8", None, False),
+        ("cp1252", "UTF-8", True),
+        ("cp1252", "1252", False),
+        ("cp1252", "ANSI 1252", False),
+        ("iso8859-1", "88591", False),
+        ("cp1252", None, True),
+        ("cp1252", "no such thing", True),
+    ],
+)
+def test_text_of_a_shapefile_is_right_whatever_its_cpg_says(
+    written: str, declared: str | None, is_noted: bool, tmp_path: Path
+) -> None:
+    plots = gpd.GeoDataFrame(
+        {"plot_id": ["1"], "community": ["San José Ñ"]}, geometry=[box(0, 0, 1e-3, 1e-3)], crs=4326
+    )
+    path = tmp_path / "plots.shp"
+    plots.to_file(path, encoding=written)
+    path.with_suffix(".cpg").unlink(missing_ok=True)
+    if declared is not None:
+        path.with_suffix(".cpg").write_text(declared)
+    read, findings = read_plots(path)
+    assert read["community"].tolist() == ["San José Ñ"]
+    assert findings["code"].tolist() == (["encoding"] if is_noted else [])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"schema_version": "1.0.0"},
+        {"schema_version": "1.1.0", "write_covering_bbox": True},
+        {"schema_version": "1.1.0", "geometry_encoding": "geoarrow"},
+        {"schema_version": "2.0.0"},
+    ],
+)
+def test_every_version_of_geoparquet_opens(options: dict[str, object], tmp_path: Path) -> None:
+    made = made_plots() if "geometry_encoding" not in options else made_plots().explode(ignore_index=True)
+    made.to_parquet(tmp_path / "plots.parquet", **options)
+    plots, _ = read_plots(tmp_path / "plots.parquet")
+    assert plots["given_id"].tolist() == made["plot_id"].tolist()
+    assert shapely.equals_exact(plots.geometry.to_numpy(), made.geometry.to_numpy(), tolerance=1e-9).all()
+
+
+def test_a_geoparquet_without_the_geo_key_opens_by_its_column_type(tmp_path: Path) -> None:
+    made_plots().to_parquet(tmp_path / "a.parquet", schema_version="2.0.0")
+    table = pyarrow.parquet.read_table(tmp_path / "a.parquet")
+    kept = {key: value for key, value in table.schema.metadata.items() if key != b"geo"}
+    pyarrow.parquet.write_table(table.replace_schema_metadata(kept), tmp_path / "plots.parquet")
+    plots, _ = read_plots(tmp_path / "plots.parquet")
+    assert plots.geometry.notna().all()
+
+
+# One row in, one row out
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    ids=st.lists(
+        st.text(st.characters(blacklist_categories=["C", "Z"], blacklist_characters="'\"=+-@"), min_size=1, max_size=8)
+        .map(lambda text: unicodedata.normalize("NFC", text))
+        .filter(lambda text: text.strip() and not text.lower() == "nan"),
+        min_size=1,
+        max_size=8,
+    ),
+    kind=st.sampled_from(["geojson", "gpkg", "shp", "parquet", "csv", "xlsx"]),
+    parts=st.integers(1, 3),
+)
+def test_ids_order_and_count_come_back(
+    tmp_path_factory: pytest.TempPathFactory, ids: list[str], kind: str, parts: int
+) -> None:
+    shapes = [
+        MultiPolygon([box(n * 0.01 + part * 0.002, 0, n * 0.01 + part * 0.002 + 0.001, 0.001) for part in range(parts)])
+        for n in range(len(ids))
+    ]
+    made = gpd.GeoDataFrame({"plot_id": [f"0{name}" for name in ids]}, geometry=shapes, crs="EPSG:4326")
+    plots, findings = read_plots(write(made, tmp_path_factory.mktemp("law") / f"plots.{kind}"))
+    assert plots["given_id"].tolist() == made["plot_id"].tolist()
+    assert plots.index.is_unique
+    assert (findings["code"] == "repeated_id").sum() == len(ids) - len(set(ids))
+    assert [len(shapely.get_parts(shape)) for shape in plots.geometry] == [parts] * len(ids)

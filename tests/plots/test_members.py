@@ -2,19 +2,25 @@ import pandas as pd
 import pytest
 
 from geomap.errors import ColumnError
-from geomap.plots.members import MEMBER_COLUMNS, to_members
+from geomap.plots.members import MEMBER_COLUMNS, active_members, to_members
 
 
 def test_members_keep_their_order_ids_and_attributes() -> None:
     frame = pd.DataFrame(
-        {"codigo_socio": ["007", "A"], "Nombre": ["Ana", "Bo"], "ha": ["0,5", "1 ha"], "sello": ["FT", None]}
+        {
+            "codigo_socio": ["007", "A"],
+            "Nombre": ["Ana", "Bo"],
+            "ha": ["0,5", "1 ha"],
+            "sello": ["FT", None],
+            "zona": ["A", "B"],
+        }
     )
     members, findings = to_members(frame)
     assert members.index.tolist() == ["007", "A"]
     assert members.index.name == "member_id"
-    assert members.columns.tolist() == [*MEMBER_COLUMNS, "sello"]
+    assert members.columns.tolist() == [*MEMBER_COLUMNS, "certification", "zona"]
     assert members["declared_area_ha"].tolist() == [0.5, 1.0]
-    assert members["sello"].tolist() == ["FT", ""]
+    assert members["certification"].tolist() == ["FT", ""]
     assert members["cooperative_id"].tolist() == ["", ""]
     assert findings.empty
 
@@ -63,3 +69,52 @@ def test_an_unreadable_area_is_a_finding_without_a_plot() -> None:
 def test_a_table_without_ids_is_refused() -> None:
     with pytest.raises(ColumnError, match="no column of member ids"):
         to_members(pd.DataFrame({"village": ["Norte"]}))
+
+
+def test_members_are_active_by_the_dates_they_joined_left_or_were_suspended() -> None:
+    frame = pd.DataFrame(
+        {
+            "socio": list("ABCDEFG"),
+            "fecha_ingreso": ["", "2027-09-30", "2027-10-01", "", "", "", "01/05/2020"],
+            "fecha_retiro": ["", "", "", "2026-09-30", "2026-10-01", "", ""],
+            "suspendido_desde": ["", "", "", "", "", "2026-09-30", "31/12/2026"],
+        }
+    )
+    members, findings = to_members(frame)
+    # the season 2026/27 runs from 2026-10-01 to 2027-09-30
+    assert active_members(members, "2026/27").index.tolist() == ["A", "B", "E", "G"]
+    assert active_members(members, "2027/28").index.tolist() == ["A", "B", "C"]
+    assert members["suspended"].tolist()[-1] == "2026-12-31"
+    assert findings["code"].tolist() == ["date_order"]  # 01/05/2020 alone in its column could be January
+
+
+def test_without_dates_every_member_is_active() -> None:
+    members, _ = to_members(pd.DataFrame({"socio": ["A", "B"]}))
+    assert active_members(members, "2026/27").equals(members)
+
+
+def test_a_date_that_cannot_be_read_counts_as_missing_and_is_said() -> None:
+    members, findings = to_members(pd.DataFrame({"socio": ["A", "B"], "joined": ["soon", "2020"]}), name="socios.csv")
+    assert members["joined"].tolist() == ["", "2020-01-01"]
+    assert "socios.csv, row 1: 'joined' holds 'soon'; it is no date" in findings["message"].iloc[0]
+
+
+def test_attributes_get_our_names_and_keep_their_values() -> None:
+    frame = pd.DataFrame(
+        {
+            "socio": ["A"],
+            "Sello": ["FT"],
+            "Variedad": ["Lempira"],
+            "msnm": [1200],
+            "Tenencia": ["propia"],
+            "celular": ["9"],
+        }
+    )
+    members, _ = to_members(frame)
+    assert members.loc["A", ["certification", "variety", "altitude_m", "tenure", "celular"]].tolist() == [
+        "FT",
+        "Lempira",
+        1200,
+        "propia",
+        "9",
+    ]

@@ -63,7 +63,7 @@ def test_a_small_loop_at_a_crossing_is_dropped():
 def test_a_repair_that_changes_the_plot_is_refused(shape, why):
     plots = plots_of(shape, declared=3.0)
     repaired = repair_outlines(plots)
-    assert told(repaired.findings) == [("P1", "invalid", "left_out")]
+    assert told(repaired.findings) == [("P1", "hole_outside" if shape is HOLE_OUTSIDE else "invalid", "left_out")]
     assert why in repaired.findings["message"][0]
     assert " at 0.00" in repaired.findings["message"][0]
     assert repaired.findings["effect_ha"].tolist() == [-3.0]

@@ -67,11 +67,11 @@ def test_the_order_of_rows_does_not_change_which_plot_an_id_means(
 
 
 def test_an_unreadable_value_is_a_finding_with_file_row_column_unit_and_what_to_do() -> None:
-    plots, findings = to_plots(frame(plot_id=["A", "B"], Superficie=["3 manzanas", "0,5 ha"]), name="coop.csv")
+    plots, findings = to_plots(frame(plot_id=["A", "B"], Superficie=["3 loads", "0,5 ha"]), name="coop.csv")
     assert plots["declared_area_ha"].isna().tolist() == [True, False]
     assert findings[["plot_id", "code"]].values.tolist() == [["A", "unreadable_value"]]
     assert findings["message"][0] == (
-        "coop.csv, row 1: 'Superficie' holds '3 manzanas'; the unit \"manzanas\" is not known. "
+        "coop.csv, row 1: 'Superficie' holds '3 loads'; the unit \"loads\" is not known. "
         "It counts as missing. Write the area in hectares, for example 0.5."
     )
 
@@ -104,7 +104,7 @@ def test_points_stand_in_where_there_is_no_outline() -> None:
 @pytest.mark.parametrize(
     ("lat", "lon", "why"),
     [
-        ("14°N", "1", "its latitude is '14°N'"),
+        ("14°E", "1", "its latitude is '14°E'"),
         ("1", "", "only one of latitude"),
         ("1", "east", "its longitude is 'east'"),
     ],
@@ -123,11 +123,11 @@ def test_the_accuracy_of_a_trace_fills_only_what_is_missing() -> None:
 
 
 def test_further_columns_keep_their_names_values_and_order() -> None:
-    plots, _ = to_plots(frame(tenure=["own\x00", None], lat=[1, 2], lon=[1, 2], trees=[1, 2], msnm=[1.5, None]))
-    assert plots.columns.tolist() == [*PLOT_COLUMNS, "tenure", "trees", "msnm", "geometry"]
+    plots, _ = to_plots(frame(tenure=["own\x00", None], lat=[1, 2], lon=[1, 2], trees=[1, 2], rain=[1.5, None]))
+    assert plots.columns.tolist() == [*PLOT_COLUMNS, "tenure", "trees", "rain", "geometry"]
     assert plots["tenure"].tolist() == ["own", ""]
     assert plots["trees"].dtype == "int64"
-    assert plots["msnm"].isna().tolist() == [False, True]
+    assert plots["rain"].isna().tolist() == [False, True]
 
 
 def test_a_column_named_as_a_result_is_kept_apart() -> None:

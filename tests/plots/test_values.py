@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geomap.plots.values import QUANTITIES, attribute, cell_text, clean_text, read_numbers, unique_names
+from geomap.plots.angles import parse_angle, parse_pair
+from geomap.plots.quantities import QUANTITIES, area_quantity, column_quantity
+from geomap.plots.values import attribute, cell_text, clean_text, read_numbers, unique_names
 
 AREA = QUANTITIES["declared_area_ha"]
 
@@ -33,6 +35,11 @@ AREA = QUANTITIES["declared_area_ha"]
         ("1e-3", 0.001),
         ("12,5 Ha", 12.5),
         ("1.125", 1.125),
+        ("1-50-25", 1.5025),  # 1 ha + 50 are + 25 centiare
+        ("0-07-00", 0.07),
+        ("5000 m2", 0.5),
+        ("5 000 m²", 0.5),
+        ("2 acres", 0.80937128448),
         (3, 3.0),
         (np.float64(0.25), 0.25),
         ("", math.nan),
@@ -49,11 +56,12 @@ def test_areas_are_read_as_people_write_them(text: object, area_ha: float) -> No
 @pytest.mark.parametrize(
     ("value", "why"),
     [
-        ("3 manzanas", '"manzanas"'),
-        ("1.5 mz", '"mz"'),
-        ("5000 m2", "no number"),
-        ("5000 m²", '"m²"'),
-        ("2 acres", '"acres"'),
+        ("3 manzanas", "country is not given"),
+        ("1.5 mz", "country is not given"),
+        ("3 tareas", "How many square metres has a tarea"),
+        ("2 loads", '"loads"'),
+        ("2025-10-01", "like a date"),
+        (datetime.datetime(2025, 10, 1), "it is a date"),
         ("about one", "no number"),
         ("1/2", "no number"),
         ("1,2,3", "no number"),
@@ -191,3 +199,79 @@ def test_names_of_columns_are_unique_in_any_case(names: list[str]) -> None:
     unique = unique_names(names)
     assert len({name.casefold() for name in unique}) == len(names)
     assert all(unique)
+
+
+def test_a_manzana_has_its_size_in_central_america_and_nowhere_else() -> None:
+    assert read_numbers(["2 manzanas", "1,5 mz"], area_quantity("HN"))[0].tolist() == pytest.approx([1.398, 1.0485])
+    assert list(read_numbers(["2 manzanas"], area_quantity("AR"))[1]) == [0]
+
+
+@pytest.mark.parametrize(
+    ("column", "country", "value", "area_ha"),
+    [
+        ("Área (mz)", "NI", "2", 1.398),
+        ("Área (mz)", "NI", 2, 1.398),
+        ("Área (mz)", "NI", "2 ha", 2.0),  # the cell's own unit counts first
+        ("Manzanas", "HN", "0,5", 0.3495),
+        ("area_acres", "KE", "10", 4.0468564224),
+        ("superficie_m2", "", "7000", 0.7),
+        ("Área (ha)", "HN", "2", 2.0),
+        ("Área", "HN", "2", 2.0),
+        ("Área (mz)", "", "2", math.nan),
+        ("tareas", "DO", "3", math.nan),
+    ],
+)
+def test_a_unit_in_the_columns_name_counts(column: str, country: str, value: object, area_ha: float) -> None:
+    numbers, faults = read_numbers([value], column_quantity("declared_area_ha", column, country))
+    assert numbers[0] == pytest.approx(area_ha, nan_ok=True)
+    assert bool(faults) == math.isnan(area_ha)
+
+
+@pytest.mark.parametrize(
+    ("text", "axis", "degrees"),
+    [
+        ("14°36'12.5\"N", "latitude", 14 + 36 / 60 + 12.5 / 3600),
+        ("14º 36’ 12,5” S", "latitude", -(14 + 36 / 60 + 12.5 / 3600)),
+        ("N14°36.5'", "latitude", 14 + 36.5 / 60),
+        ("87°12'30''W", "longitude", -(87 + 12 / 60 + 30 / 3600)),
+        ("87°12'30\"O", "longitude", -(87 + 12 / 60 + 30 / 3600)),
+        ("-87°30'", "longitude", -87.5),
+        ("34,5 E", "longitude", 34.5),
+        ("14:36:36", "latitude", 14.61),
+    ],
+)
+def test_degrees_minutes_and_seconds_are_read(text: str, axis: str, degrees: float) -> None:
+    assert parse_angle(text, axis) == pytest.approx(degrees, abs=1e-9)
+    assert read_numbers([text], QUANTITIES[axis])[0][0] == pytest.approx(degrees, abs=1e-9)
+
+
+@pytest.mark.parametrize("text", ["14°60'N", "14°10'60\"N", "14°10'E", "-14°10'N", "14.5°10'N", "N14°N"])
+def test_angles_that_cannot_be_are_said(text: str) -> None:
+    assert list(read_numbers([text], QUANTITIES["latitude"])[1]) == [0]
+
+
+@given(st.integers(0, 89), st.integers(0, 59), st.integers(0, 59999), st.sampled_from("NS"))
+def test_angles_survive_being_written(degrees: int, minutes: int, milliseconds: int, letter: str) -> None:
+    text = f"{degrees}°{minutes}'{milliseconds / 1000:.3f}\"{letter}"
+    value = (degrees + minutes / 60 + milliseconds / 3_600_000) * (1 if letter == "N" else -1)
+    assert parse_angle(text, "latitude") == pytest.approx(value, abs=1e-9)
+
+
+def test_degrees_with_three_decimals_are_never_thousands() -> None:
+    assert read_numbers(["14,072", "-87.192"], QUANTITIES["longitude"])[0].tolist() == [14.072, -87.192]
+
+
+@pytest.mark.parametrize("text", ["14.1; -87.2", "(14.1, -87.2)", "14°06'N 87°12'W", "14°06'00\"N, 87°12'00\"O"])
+def test_a_pair_in_one_cell_is_latitude_first(text: str) -> None:
+    assert parse_pair(text) == pytest.approx((-87.2, 14.1))
+
+
+@given(
+    st.lists(st.from_regex(r"-?[0-9]{0,4}[.,]?[0-9]{0,4}", fullmatch=True), max_size=8),
+    st.sampled_from(["declared_area_ha", "latitude", "planted_year"]),
+)
+def test_a_column_of_plain_numbers_is_read_as_its_cells_are(texts: list[str], name: str) -> None:
+    quick, faults = read_numbers(texts, QUANTITIES[name])
+    slow, slow_faults = read_numbers([*texts, "no number"], QUANTITIES[name])  # a cell that keeps from the short way
+    assert quick.tolist() == pytest.approx(slow[:-1].tolist(), nan_ok=True)
+    assert faults == {place: why for place, why in slow_faults.items() if place < len(texts)}

@@ -5,7 +5,7 @@ import pytest
 
 import geomap.reference
 from geomap.errors import UnknownNameError
-from geomap.plots.columns import MEMBER_NAMES, PLOT_NAMES, name_key
+from geomap.plots.columns import ATTRIBUTE_NAMES, MEMBER_NAMES, PLOT_NAMES, SHARE_NAMES, name_key
 from geomap.reference import table, versions
 
 FOLDER = Path(geomap.reference.__file__).parent
@@ -45,7 +45,7 @@ def test_an_unknown_table_names_the_known_ones(name: str) -> None:
     assert caught.value.why and caught.value.todo
 
 
-@pytest.mark.parametrize("names", [PLOT_NAMES, MEMBER_NAMES])
+@pytest.mark.parametrize("names", [(*PLOT_NAMES, *ATTRIBUTE_NAMES), (*MEMBER_NAMES, *ATTRIBUTE_NAMES), SHARE_NAMES])
 def test_a_synonym_means_one_name(names: tuple[str, ...]) -> None:
     rows = table("column_synonyms")
     rows = rows[rows["ours"].isin(names) & (rows["language"] != "generic")]
@@ -56,9 +56,10 @@ def test_a_synonym_means_one_name(names: tuple[str, ...]) -> None:
 
 def test_synonyms_are_of_known_names_in_six_languages_with_a_source() -> None:
     rows = table("column_synonyms")
-    assert set(rows["ours"]) == {*PLOT_NAMES, *MEMBER_NAMES, "id"}
+    ours_all = {*PLOT_NAMES, *MEMBER_NAMES, *ATTRIBUTE_NAMES, *SHARE_NAMES}
+    assert set(rows["ours"]) == {*ours_all, "id"}
     assert set(rows["language"]) == {"en", "es", "fr", "pt", "id", "sw", "generic", "format"}
     assert rows.notna().all().all()
-    for ours in {*PLOT_NAMES, *MEMBER_NAMES}:
+    for ours in ours_all:
         assert set(rows.loc[rows["ours"] == ours, "language"]) >= {"en", "es", "fr", "pt", "id", "sw"}
     assert not rows.duplicated(["ours", "synonym", "language"]).any()

@@ -1,0 +1,224 @@
+"""The technician's kit: findings as a workbook to decide in, work lists by community, and a sheet for each member."""
+
+import datetime
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+
+from geomap.errors import ColumnError, FileError, OutputError
+from geomap.outputs.kit_data import Kit, kit_of
+from geomap.outputs.text import plain
+from geomap.outputs.words import LANGUAGES, Words, decision_keys, words
+from geomap.plots.decisions import COLUMNS, DECISIONS
+
+if TYPE_CHECKING:
+    from geomap.plots.prepare import Prepared
+    from geomap.run import Run
+
+WORKBOOK: Final = "findings.xlsx"
+WORK_LISTS: Final = "work_lists.html"
+MEMBER_SHEETS: Final = "member_sheets.html"
+MEMBERS_PER_FILE: Final = 500
+_MOST_CHARACTERS: Final = 2_000
+_WIDTHS: Final = {
+    "severity": 10, "given_id": 16, "member": 12, "name": 22, "community": 16, "cooperative": 16, "found": 38,
+    "other_plot": 16, "todo": 38, "decision": 24, "details": 60, "effect_ha": 11, "effect_kg": 11, "treated": 11,
+    "row": 8, "code": 18, "plot_id": 16, "other_plot_id": 16,
+}  # fmt: skip
+"""Columns of findings.xlsx in their order, and how wide they are. The last three keep their names in every language."""
+_MACHINE: Final = ("code", "plot_id", "other_plot_id")
+_COLOURS: Final = {"block": "#f8d7da", "warn": "#fff3cd", "note": "#e7f0f7"}
+
+
+def write_kit(
+    source: "Run | Prepared", out: Path, *, findings: pd.DataFrame | None = None, language: str = "en"
+) -> list[Path]:
+    """Leave findings.xlsx, work_lists.html and member_sheets.html in the folder `out`; returns the files written.
+
+    Each file is the old one or the new one, never a part of it. Equal inputs give equal bytes. The pages need no
+    network and print on A4, one community or member after the other. Member sheets go on in member_sheets_2.html and
+    so on after 500 members each.
+
+    Parameters
+    ----------
+    source : a run, or plots as `prepare_plots` returns them. Areas in hectares, outlines in EPSG:4326.
+    findings : all findings, those of reading included, instead of the source's.
+    language : en, es, fr or pt. Details of a finding stay in English.
+
+    Raises
+    ------
+    OutputError : a file cannot be written. UnknownNameError : another language.
+    """
+    from geomap.outputs.kit_pages import member_sheets, work_lists
+
+    kit, texts = kit_of(source, findings), words(language)
+    paths = [out / WORKBOOK, out / WORK_LISTS]
+    _put(paths[0], lambda draft: _write_workbook(kit, texts, draft))
+    _put(paths[1], lambda draft: draft.write_text(work_lists(kit, texts), encoding="utf-8", newline="\n"))
+    for number, page in enumerate(member_sheets(kit, texts, MEMBERS_PER_FILE), start=1):
+        path = out / (MEMBER_SHEETS if number == 1 else MEMBER_SHEETS.replace(".html", f"_{number}.html"))
+        _put(path, lambda draft, page=page: draft.write_text(page, encoding="utf-8", newline="\n"))
+        paths.append(path)
+    return paths
+
+
+def _put(path: Path, write: Any) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(draft)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}.",
+            why="The file that was there is whole.",
+            todo="Close it if a spreadsheet program has it open, name another place, or make room.",
+        ) from error
+
+
+def finding_rows(kit: Kit, texts: Words) -> pd.DataFrame:
+    """One row per finding as findings.xlsx shows it: columns `_WIDTHS`, texts as they may be shown."""
+    found, plots = kit.findings, kit.plots
+    own = plots.reindex(found["plot_id"])
+    given = plots["given_id"].where(plots["given_id"].fillna("") != "", plots.index.to_series())
+    people = kit.members.reindex(own["member_id"])
+    columns: dict[str, Any] = {
+        "severity": [texts[severity] for severity in found["severity"]],
+        "given_id": given.reindex(found["plot_id"]).where(own.index.isin(plots.index), found["plot_id"].to_numpy()),
+        "member": own["member_id"],
+        "name": people["name"],
+        "community": own["community"],
+        "cooperative": own["cooperative_id"],
+        "found": [texts.title(code) for code in found["code"]],
+        "other_plot": given.reindex(found["other_plot_id"]),
+        "todo": [texts.remedies.get(code, "") for code in found["code"]],
+        "decision": [""] * len(found),
+        "details": found["message"],
+        "effect_ha": found["effect_ha"].round(4),
+        "effect_kg": found["effect_kg"].round(1),
+        "treated": [texts[action] for action in found["action"]],
+        "row": own["row"] if "row" in own else [np.nan] * len(found),
+    }
+    shown = {
+        name: np.asarray(values, dtype=float)
+        if name in ("effect_ha", "effect_kg", "row")
+        else [plain(value, limit=_MOST_CHARACTERS) for value in values]
+        for name, values in columns.items()
+    }
+    machine = {name: found[name].astype("str").to_numpy() for name in _MACHINE}
+    return pd.DataFrame({**shown, **machine}, columns=list(_WIDTHS))
+
+
+def _write_workbook(kit: Kit, texts: Words, path: Path) -> None:
+    """The workbook: texts are texts, whatever they begin with."""
+    import xlsxwriter
+
+    table = finding_rows(kit, texts)
+    options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+    with xlsxwriter.Workbook(str(path), options) as book:
+        book.set_properties({"created": datetime.datetime(2000, 1, 1)})
+        sheet = book.add_worksheet(plain(texts["findings"], limit=31))
+        head = book.add_format({"bold": True, "text_wrap": True, "valign": "top", "bottom": 1, "bg_color": "#e9ecef"})
+        plain_cell = book.add_format({"text_wrap": True, "valign": "top", "num_format": "@"})
+        decide = book.add_format({"text_wrap": True, "valign": "top", "bg_color": "#fffbe6", "border": 4})
+        numbers = {
+            name: book.add_format({"valign": "top", "num_format": form})
+            for name, form in (("effect_ha", "0.0000"), ("effect_kg", "#,##0.0"), ("row", "0"))
+        }
+        for place, (name, width) in enumerate(_WIDTHS.items()):
+            sheet.set_column(place, place, width)
+            sheet.write_string(0, place, name if name in _MACHINE else texts[name], head)
+        for line, row in enumerate(table.itertuples(index=False), start=1):
+            for place, (name, value) in enumerate(zip(table.columns, row, strict=True)):
+                if name in numbers:
+                    if np.isfinite(value):
+                        sheet.write_number(line, place, value, numbers[name])
+                else:
+                    sheet.write_string(line, place, value, decide if name == "decision" else plain_cell)
+        _finish(sheet, book, texts, len(table))
+
+
+def _finish(sheet: Any, book: Any, texts: Words, rows: int) -> None:
+    columns = list(_WIDTHS)
+    decision, last = columns.index("decision"), max(rows, 1)
+    sheet.freeze_panes(1, columns.index("member"))
+    sheet.autofilter(0, 0, last, len(columns) - 1)
+    choices = [texts[f"d:{decision}"] for decision in DECISIONS]
+    sheet.data_validation(
+        1, decision, last, decision,
+        {"validate": "list", "source": choices, "input_title": texts["decision"], "input_message": texts["choose"]},
+    )  # fmt: skip
+    for severity, colour in _COLOURS.items():
+        rule = {"type": "cell", "criteria": "==", "value": f'"{texts[severity]}"'}
+        sheet.conditional_format(1, 0, last, 0, {**rule, "format": book.add_format({"bg_color": colour})})
+    sheet.set_landscape()
+    sheet.set_paper(9)
+    sheet.fit_to_pages(1, 0)
+    sheet.repeat_rows(0)
+
+
+def read_decisions(path: Path) -> pd.DataFrame:
+    """What people decided in findings.xlsx: plot_id, other_plot_id, code, decision; rows without a decision are absent.
+
+    The workbook may come back in any of the languages, sorted, filtered, or saved by another program.
+
+    Raises
+    ------
+    FileError : it is no workbook. ColumnError : a column is missing, or a decision is not known.
+    """
+    header, rows = _sheet(path)
+    names = {words(language)["decision"].casefold() for language in LANGUAGES}
+    places = {name: header.index(name) for name in COLUMNS if name in header}
+    marked = [place for place, text in enumerate(header) if text.casefold() in names]
+    places |= {"decision": marked[0]} if marked else {}
+    absent = [name for name in COLUMNS if name not in places]
+    if absent:
+        raise ColumnError(
+            f"{path.name} has no column {', '.join(map(repr, absent))}.",
+            why="Without them nobody knows which plot a decision is about.",
+            todo="Use the findings.xlsx that the kit wrote; leave its last three columns as they are.",
+        )
+    made: dict[str, list[str]] = {name: [] for name in COLUMNS}
+    for line, row in enumerate(rows, start=2):
+        cells = {name: _text(row[place]) for name, place in places.items()}
+        if cells["decision"]:
+            cells["decision"] = _decision(cells["decision"], path, line)
+            for name, value in cells.items():
+                made[name].append(value)
+    return pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in made.items()})
+
+
+def _sheet(path: Path) -> tuple[list[str], Iterator[list[Any]]]:
+    import python_calamine
+
+    try:
+        rows = iter(python_calamine.load_workbook(str(path)).get_sheet_by_index(0).to_python(skip_empty_area=False))
+    except (OSError, python_calamine.CalamineError) as error:
+        raise FileError(
+            f"{path} cannot be read as a workbook: {error}.",
+            why="The decisions stand in findings.xlsx.",
+            todo="Save it as .xlsx and name that file.",
+        ) from error
+    return [_text(cell) for cell in next(rows, [])], rows
+
+
+def _text(cell: Any) -> str:
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
+
+
+def _decision(text: str, path: Path, line: int) -> str:
+    key = decision_keys().get(text.casefold())
+    if key is None:
+        raise ColumnError(
+            f"{path.name}, row {line}: the decision '{plain(text, limit=60)}' is not known.",
+            why="A decision that is misread could leave out a plot.",
+            todo="Choose one from the list in that cell, or clear it.",
+        )
+    return key

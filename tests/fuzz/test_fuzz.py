@@ -1,0 +1,43 @@
+"""The fuzzer's short form: some hundred bent files of each kind; `make fuzz` is the long one."""
+
+import warnings
+
+import corpus
+import fuzz
+import pytest
+
+
+@pytest.mark.parametrize("target", corpus.TARGETS)
+def test_the_files_that_it_starts_from_are_good(target, tmp_path):
+    # Else everything would be refused at once and nothing would be tried.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for data in corpus.seeds(target):
+            path = tmp_path / f"plots.{corpus.ENDINGS[target]}"
+            path.write_bytes(data)
+            assert fuzz.judge(path) == "good"
+
+
+@pytest.mark.parametrize("target", corpus.TARGETS)
+def test_bent_files_are_the_same_in_every_run_and_differ_from_each_other(target):
+    files = corpus.seeds(target)
+    bent = [corpus.mutant(files, target, number) for number in range(50)]
+    assert bent == [corpus.mutant(files, target, number) for number in range(50)]
+    assert len(set(bent)) > 40
+
+
+@pytest.mark.parametrize("target", fuzz.IN_PROCESS)
+def test_a_bent_text_gives_a_table_or_an_error_of_ours(target):
+    score = fuzz.in_process(target, seconds=60, most=300)
+    assert score.broken == {}
+    assert score.executions == 300
+    assert score.good and score.refused
+
+
+@pytest.mark.parametrize("target", [name for name in corpus.TARGETS if name not in fuzz.IN_PROCESS])
+def test_a_bent_file_never_ends_the_process_that_asked(target):
+    score = fuzz.through_child(target, seconds=60, batch=100, batches=1)
+    assert score.ended == {}
+    assert score.broken == {}
+    assert score.executions == 100
+    assert score.good and score.refused
