@@ -9,6 +9,8 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import openpyxl
+import pandas as pd
 import pytest
 import rasterio
 import shapely
@@ -262,3 +264,41 @@ def test_the_sample_in_the_repository_is_what_the_demo_makes(tmp_path):
             kept = REPOSITORY / "data" / "sample" / path.relative_to(made)
             kept = kept if kept.exists() else REPOSITORY / "data" / path.relative_to(made)
             assert kept.read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_decision_filled_in_takes_effect(world, tmp_path):
+    plots = gpd.read_file(world / "plots.geojson")
+    plots.loc[1, "geometry"] = plots.loc[0, "geometry"]
+    plots.loc[1, "member_id"] = "M9"
+    plots.to_file(tmp_path / "plots.geojson", driver="GeoJSON")
+    geomap("check", tmp_path / "plots.geojson", "--out", tmp_path / "found", "--language", "es")
+    book = openpyxl.load_workbook(tmp_path / "found" / "findings.xlsx")
+    sheet = book.worksheets[0]
+    header = [cell.value for cell in sheet[1]]
+    code, decision = header.index("code") + 1, header.index("Decisión") + 1
+    (row,) = [line for line in range(2, sheet.max_row + 1) if sheet.cell(line, code).value == "duplicate_plot"]
+    sheet.cell(row, decision).value = "misma parcela"
+    book.save(tmp_path / "decided.xlsx")
+    before = json.loads(geomap("check", tmp_path / "plots.geojson", "--json").stdout)
+    after = geomap("check", tmp_path / "plots.geojson", "--decisions", tmp_path / "decided.xlsx", "--json")
+    told = json.loads(after.stdout)
+    assert (before["usable"], told["usable"]) == (40, 39)
+    assert told["area_ha"] == pytest.approx(before["area_ha"], abs=1e-4)  # the ground counted once already
+    assert {"decided"} <= {row["code"] for row in told["findings"]}
+
+
+def test_a_name_that_a_person_confirmed_is_remembered(world, tmp_path):
+    plots = gpd.read_file(world / "plots.geojson")
+    plots["member_id"] = plots["member_id"].where(plots.index != 0, "Membr 0")
+    plots.to_file(tmp_path / "plots.geojson", driver="GeoJSON")
+    members = world / "members.csv"
+    command = ("check", tmp_path / "plots.geojson", "--members", members)
+    told = json.loads(geomap(*command, "--json").stdout)
+    assert {row["code"]: row["findings"] for row in told["findings"]}["plot_without_member"] == 1
+    geomap(*command, "--out", tmp_path / "found")
+    offers = pd.read_csv(tmp_path / "found" / "name_matches.csv", dtype=str, keep_default_na=False)
+    assert "Membr 0" in offers["their_name"].tolist()
+    offers.loc[(offers["their_name"] == "Membr 0") & (offers["member_id"] == "M0"), "confirmed"] = "yes"
+    offers.to_csv(tmp_path / "matches.csv", index=False)
+    again = json.loads(geomap(*command, "--matches", tmp_path / "matches.csv", "--json").stdout)
+    assert "plot_without_member" not in {row["code"] for row in again["findings"]}
