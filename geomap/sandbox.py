@@ -115,7 +115,7 @@ def run(
     ReaderFailedError : the child crashed, hung, or needed more than its limits.
     GeomapError : what the reader itself raised.
     """
-    limits, path = limits or Limits(), Path(path).resolve()
+    limits, path = limits or Limits(), Path(os.path.abspath(path))
     with tempfile.TemporaryDirectory(prefix="geomap-", ignore_cleanup_errors=True) as private:
         folder = Path(private).resolve()
         (folder / _WORK).mkdir()
@@ -123,11 +123,11 @@ def run(
             "reader": reader,
             "file": str(path),
             "folder": str(folder),
-            "beside": [str(Path(place).resolve()) for place in beside],
+            "beside": [os.path.abspath(place) for place in beside],
             "options": dict(options or {}),
             "limits": asdict(limits),
             "needs_no_network": needs_no_network,
-            "path": [str(Path(place).resolve()) for place in sys.path if place],
+            "path": [os.path.abspath(place) for place in sys.path if place],
         }
         (folder / _REQUEST).write_text(json.dumps(request), encoding="utf-8")
         status, said = _watch(folder, limits)

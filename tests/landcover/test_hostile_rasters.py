@@ -149,7 +149,9 @@ def attack(worldcover, listener, tmp_path):
         return result
 
     # The kernel is compiled before anything is timed.
-    run(tiff(tmp_path / "warm.tif", 100, 100, strips(100, [8], [10_000]), bytes([10]) * 10_000))
+    class_areas(
+        plot, [tiff(tmp_path / "warm.tif", 100, 100, strips(100, [8], [10_000]), bytes([10]) * 10_000)], worldcover
+    )
     (tmp_path / "warm.tif").unlink()
     return run
 

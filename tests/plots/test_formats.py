@@ -664,3 +664,43 @@ def test_ids_order_and_count_come_back(
     assert plots.index.is_unique
     assert (findings["code"] == "repeated_id").sum() == len(ids) - len(set(ids))
     assert [len(shapely.get_parts(shape)) for shape in plots.geometry] == [parts] * len(ids)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    header=st.lists(
+        st.sampled_from(
+            "plot_id lat lon wkt ha member_id _uuid _index _gps_latitude _gps_longitude parcela_1_lat parcela_1_lon "
+            "parcela_2_lat gps/x[1]/y x[1]/lat farmer_name farm_size collection_site accuracies polygon".split()
+        ),
+        max_size=6,
+        unique=True,
+    ),
+    rows=st.lists(
+        st.lists(
+            st.one_of(
+                st.text(max_size=8),
+                st.floats().map(str),
+                st.sampled_from(
+                    ["14 -87 0 1;14 -88;15 -87", "[[1,2]]", "[]", "Total", '"', "1-50-25", "14°N", "[[1]]", "[[], 1]"]
+                ),
+            ),
+            max_size=8,
+        ),
+        max_size=5,
+    ),
+    delimiter=st.sampled_from(",;\t|"),
+)
+def test_any_table_gives_plots_or_an_error_of_ours(
+    tmp_path_factory: pytest.TempPathFactory, header: list[str], rows: list[list[str]], delimiter: str
+) -> None:
+    text = "\n".join(delimiter.join(row) for row in [header, *rows])
+    path = tmp_path_factory.mktemp("any") / "plots.csv"
+    path.write_bytes(text.encode("utf-8", errors="replace"))
+    try:
+        plots, findings = read_plots(path)
+    except GeomapError as error:
+        assert error.found and error.why and error.todo
+    else:
+        assert plots.index.is_unique and len(plots) >= 1
+        assert set(findings.columns) >= {"code", "message"}
