@@ -22,6 +22,7 @@ from geomap.plots.decisions import apply_decisions
 from geomap.plots.intake import take_in, take_in_members
 from geomap.plots.join import join_members
 from geomap.plots.matching import match_members, read_matches
+from geomap.plots.members import active_members
 from geomap.plots.prepare import Prepared, prepare_plots
 from geomap.provenance import assumptions, described, parameters, versions, warnings
 from geomap.supply import crops
@@ -204,6 +205,8 @@ def estimate(
     clock = _Clock()
     chosen = choose(crop, country, form=form, season=season, base_yield_kg=base_yield_kg)
     legend = named_product(product)
+    if members is not None and chosen.season is not None:
+        members = active_members(members, chosen.season)
     ours, other = _of_this_crop(plots.sort_index(kind="stable"), chosen.crop)
     joined = join_members(ours, members, attributes=by)
     prepared = prepare_plots(joined.plots, members, country=chosen.country, progress=progress)

@@ -1,6 +1,7 @@
 """Land-cover rasters on disk: checked when opened, read block by block, one open file per thread."""
 
 import threading
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy.typing as npt
 import pyproj
 import rasterio
 from rasterio.enums import MaskFlags
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from geomap.errors import CrsError, RasterError
@@ -131,7 +132,10 @@ def _checked_grid(path: Path, product: Product) -> Grid:
     if not path.is_file():
         raise RasterError(f"There is no file {path.name}.", todo="Check the path given to --raster.")
     try:
-        with rasterio.Env(**GDAL_OPTIONS), rasterio.open(path, driver="GTiff") as source:
+        with warnings.catch_warnings(), rasterio.Env(**GDAL_OPTIONS):
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            source = rasterio.open(path, driver="GTiff")
+        with source:
             _require_land_cover(path.name, source, product)
             return Grid(
                 path=path,
@@ -172,6 +176,12 @@ def _require_land_cover(name: str, source: Any, product: Product) -> None:
             todo="Give the product's classification, not a probability or elevation layer.",
         )
     affine = source.transform
+    if affine.is_identity:
+        raise RasterError(
+            f"{name} says nothing of where its cells lie.",
+            why="They would be taken for cells of one degree at 0° N, 0° E.",
+            todo="Give the file as it was downloaded, or place it with gdal_translate -a_ullr.",
+        )
     if affine.b or affine.d or not affine.a or not affine.e:
         raise RasterError(
             f"{name} is rotated against its coordinate axes or has no position.",

@@ -123,7 +123,7 @@ def _no_features(name: str, found: str) -> FileError:
 def _features(document: Json, name: str) -> list[Json]:
     kind = document.get("type")
     features = [document] if kind == "Feature" else document.get("features")
-    if kind not in {"FeatureCollection", "Feature"} or not isinstance(features, list):
+    if kind not in ("FeatureCollection", "Feature") or not isinstance(features, list):
         raise _no_features(name, f"JSON of type {clean_text(str(kind))[:60]!r}")
     for number, feature in enumerate(features, start=1):
         if not isinstance(feature, dict) or not isinstance(feature.get("properties"), dict | None):

@@ -36,10 +36,10 @@ def from_geojson(geometries: Sequence[Any]) -> Outlines:
             continue
         kind = geometry.get("type") if isinstance(geometry, dict) else None
         try:
-            if kind in {"Point", "MultiPoint"}:
+            if kind in ("Point", "MultiPoint"):
                 shapes[position] = _point(geometry, kind)
                 continue
-            if kind in {"LineString", "MultiLineString"}:
+            if kind in ("LineString", "MultiLineString"):
                 shapes[position], tracks[position] = _track(geometry, kind)
                 continue
             parts = [rings for rings in _polygons(geometry, kind) if rings]
@@ -86,7 +86,7 @@ def _polygons(geometry: Any, kind: Any, *, nested: bool = False) -> list[list[An
     if kind == "GeometryCollection" and not nested and isinstance(geometry.get("geometries"), list):
         parts = [part if isinstance(part, dict) else {} for part in geometry["geometries"]]
         return [rings for part in parts for rings in _polygons(part, part.get("type"), nested=True)]
-    if kind not in {"Polygon", "MultiPolygon"}:
+    if kind not in ("Polygon", "MultiPolygon"):
         raise ValueError(
             f"its shape is a {kind}" if isinstance(kind, str) and len(kind) < 30 else "its shape is unknown"
         )

@@ -84,7 +84,7 @@ def _archive_kind(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = [entry.lower() for entry in archive.namelist()]
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
         return "damaged ZIP archive"
     if "xl/workbook.xml" in entries:
         return "Excel workbook"

@@ -49,7 +49,7 @@ def read_geopackage(path: Path, *, crs: str | None = None) -> Content:
             ).fetchall()
             several = [(str(layer), str(kind)) for layer, kind in layers]
             rows = {layer: store.execute(f"SELECT 1 FROM {_quoted(layer)} LIMIT 1").fetchone() for layer, _ in several}
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise unreadable(name, "GeoPackage") from error
     layer = _layer_of_plots([pair for pair in several if rows[pair[0]]] or several, name)
     frame, shapes, own = _read_layer(path, name, "GeoPackage", layer=layer)
@@ -239,7 +239,7 @@ def _encoding(declared: bytes) -> str | None:
     label = f"iso8859-{number[1]}" if number else f"cp{label}" if label.isdigit() else label
     try:
         found = codecs.lookup(label).name
-    except LookupError:
+    except (LookupError, ValueError):
         return None
     return None if found.startswith("utf") else found
 
@@ -252,7 +252,9 @@ def _read_layer(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             meta, _, shapes, values = pyogrio.raw.read(source, layer=layer, encoding=encoding, datetime_as_string=True)
-    except UnicodeDecodeError:
+    except UnicodeDecodeError as error:
+        if encoding is None:
+            raise unreadable(name, kind) from error
         raise
     except Exception as error:
         raise unreadable(name, kind) from error

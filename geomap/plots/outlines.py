@@ -1,6 +1,7 @@
 """Outlines as they come: plain shapes in longitude and latitude, and what was wrong with each."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import geopandas as gpd
@@ -13,6 +14,7 @@ from geomap.errors import CrsError
 from geomap.plots.tracks import close_track, track_of
 
 LONGEST_EDGE_M = 500.0
+MOST_NEW_CORNERS = 10_000
 POINT, LINE, POLYGON, MULTIPOINT, MULTILINE, MULTIPOLYGON, COLLECTION = 0, 1, 3, 4, 5, 6, 7
 
 
@@ -96,7 +98,7 @@ def to_lonlat(geometry: gpd.GeoSeries, *, name: str) -> NDArray[np.object_]:
     flat = gpd.GeoSeries(shapely.force_2d(geometry.to_numpy()), crs=crs)
     if not crs.equals("EPSG:4326", ignore_axis_order=True):
         if crs.is_projected:
-            flat = flat.segmentize(LONGEST_EDGE_M / crs.axis_info[0].unit_conversion_factor)
+            flat = _with_corners(flat, LONGEST_EDGE_M / crs.axis_info[0].unit_conversion_factor)
         try:
             flat = flat.to_crs("EPSG:4326")
         except ProjError as error:
@@ -106,3 +108,16 @@ def to_lonlat(geometry: gpd.GeoSeries, *, name: str) -> NDArray[np.object_]:
                 todo="Save the file in WGS 84 (EPSG:4326).",
             ) from error
     return np.array(flat.to_numpy(), dtype=object)
+
+
+def _with_corners(geometry: gpd.GeoSeries, step: float) -> gpd.GeoSeries:
+    """Shapes with a corner at least each `step`; as they are where that would take too many or cannot be done."""
+    shapes = geometry.to_numpy().copy()
+    near = np.flatnonzero(shapely.length(shapes) / step < MOST_NEW_CORNERS)
+    try:
+        shapes[near] = shapely.segmentize(shapes[near], step)
+    except shapely.GEOSException:
+        for place in near:
+            with suppress(shapely.GEOSException):
+                shapes[place] = shapely.segmentize(shapes[place], step)
+    return gpd.GeoSeries(shapes, index=geometry.index, crs=geometry.crs)

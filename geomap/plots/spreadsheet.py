@@ -90,6 +90,6 @@ def encoding_note(name: str) -> pd.DataFrame:
 
 def _delimiter(text: str) -> str:
     """The one that cuts the header into most cells."""
-    start = text[:100_000].lstrip("\r\n")
+    start = text[:100_000].replace("\r\n", "\n").replace("\r", "\n").lstrip("\n")
     counts = {mark: len(next(csv.reader(io.StringIO(start), delimiter=mark), [])) for mark in DELIMITERS}
     return max(DELIMITERS, key=lambda mark: counts[mark])

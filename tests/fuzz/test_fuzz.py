@@ -41,3 +41,30 @@ def test_a_bent_file_never_ends_the_process_that_asked(target):
     assert score.broken == {}
     assert score.executions == 100
     assert score.good and score.refused
+
+
+def shapefile(**parts: bytes) -> bytes:
+    members = corpus._members(corpus.seeds("shp")[1])
+    return corpus._packed(members | {f"p.{ending}": content for ending, content in parts.items()})
+
+
+PROJECTION = corpus._members(corpus.seeds("shp")[1])["p.prj"]
+FOUND = {
+    "a kind of shape that is a list": ("geojson", b'{"type": "Feature", "properties": {}, "geometry": {"type": [1]}}'),
+    "a kind of document that is a list": ("geojson", b'{"type": [1], "features": []}'),
+    "line ends of old Macs": ("csv", b"plot_id,lat,lon\r1,14,-87\r2,14.1,-87\r"),
+    "an encoding with a zero": ("shp", shapefile(cpg=b"UTF\0-8")),
+    "metres that are far too long": ("shp", shapefile(prj=PROJECTION.replace(b'"Metre",1', b'"Metre",1000000000'))),
+    "metres that are far too short": ("shp", shapefile(prj=PROJECTION.replace(b'"Metre",1', b'"Metre",0.000000001'))),
+    "letters that are none in a schema": ("gpkg", corpus.seeds("gpkg")[0].replace(b"member_id", b"member_\xce\x28")),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_found_once_is_not_found_again(name, tmp_path):
+    target, data = FOUND[name]
+    path = tmp_path / f"plots.{corpus.ENDINGS[target]}"
+    path.write_bytes(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert fuzz.judge(path) in {"good", "refused"}

@@ -309,6 +309,13 @@ def test_a_raster_that_cannot_be_land_cover_is_refused(write_raster, worldcover,
         class_areas(plots_of(cells_box(0, 0, 1, 1)), [raster], worldcover)
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_raster_without_a_place_is_refused(write_raster, worldcover):
+    raster = write_raster(np.full((4, 4), 10), transform=Affine.identity())
+    with pytest.raises(RasterError, match="says nothing of where its cells lie"):
+        class_areas(plots_of(cells_box(0, 0, 1, 1)), [raster], worldcover)
+
+
 def test_two_bands_are_refused(write_raster, worldcover):
     raster = write_raster(np.full((2, 4, 4), 10), west=CORNER[0], north=CORNER[1], cell=CELL)
     with pytest.raises(RasterError, match="has 2 bands"):
