@@ -17,7 +17,7 @@ from rasterio.windows import Window
 from geomap.simulate.plots import Floats, draw_areas, draw_corners, draw_outlines, metres_per_degree, settle
 from geomap.simulate.terrain import BARE, BUILT, CELL, CROP, GRASS, SHRUB, TREE, WATER, fractal
 
-WEST, NORTH = -90.0, 16.0
+WEST, NORTH = -74.0, 6.0  # inside Colombia
 COARSE: Final = 64
 """Cells between two points of the coarse fields."""
 FINE: Final = 2048

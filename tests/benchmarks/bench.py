@@ -106,7 +106,7 @@ def whole_estimate(plots: Path, raster: Path, out: Path) -> tuple[float, float]:
     """Seconds and peak memory in MB of the whole command in a process of its own."""
     command = [
         sys.executable, "-m", "geomap.cli", "estimate", str(plots), "--raster", str(raster), "--product", PRODUCT,
-        "--crop", "coffee", "--country", "HN", "--season", "2026/27", "--out", str(out),
+        "--crop", "coffee", "--country", "CO", "--season", "2026/27", "--out", str(out),
     ]  # fmt: skip
     # A small process of its own starts it: a child's peak begins with the memory of the process that starts it.
     told = subprocess.run([sys.executable, "-c", _WATCH, *command], check=True, stdout=subprocess.PIPE, text=True)
