@@ -290,7 +290,7 @@ def _cells(values: "pd.Series[Any]", column: str) -> "pa.Array":
 
     if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
         codes, unique = pd.factorize(values, use_na_sentinel=True)
-        texts = pa.array([*(_quoted(csv_text(str(value))) for value in unique), ""], pa.string())
+        texts = pa.array([*_safe([str(value) for value in np.asarray(unique, dtype=object).tolist()]), ""], pa.string())
         return texts.take(pa.array(np.where(codes < 0, len(unique), codes)))
     numbers = values.to_numpy(dtype=float, na_value=np.nan)
     known = np.isfinite(numbers)
@@ -301,6 +301,12 @@ def _cells(values: "pd.Series[Any]", column: str) -> "pa.Array":
     else:
         cells = pa.array([format(number, ".10g") for number in filled.tolist()])
     return pc.if_else(pa.array(known), cells, "")
+
+
+def _safe(texts: list[str]) -> list[str]:
+    """Texts defused and quoted; what begins with a letter or digit and holds no quote or comma is safe as it is."""
+    plain = re.compile(r'\w[^",\r\n]*').fullmatch
+    return [text if plain(text) else _quoted(csv_text(text)) for text in texts]
 
 
 def _fixed(numbers: "np.ndarray[Any, np.dtype[np.float64]]", decimals: int) -> "pa.Array":

@@ -68,7 +68,7 @@ def number_rows(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def text_column(frame: pd.DataFrame, column: str | None) -> pd.Series:
-    values = [""] * len(frame) if column is None else texts(frame[column].tolist())
+    values = [""] * len(frame) if column is None else texts(frame[column].to_numpy(dtype=object).tolist())
     return pd.Series(values, index=frame.index, dtype="str")
 
 
@@ -83,7 +83,7 @@ def number_columns(
         if ours not in found:
             columns[ours] = pd.Series(math.nan, index=frame.index)
             continue
-        values = frame[found[ours]].tolist()
+        values = frame[found[ours]].to_numpy(dtype=object).tolist()
         quantity = column_quantity(ours, found[ours], content.country)
         numbers, unread = read_numbers(values, quantity)
         columns[ours] = pd.Series(numbers, index=frame.index)
