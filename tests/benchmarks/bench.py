@@ -29,6 +29,8 @@ from geomap.landcover.extract import NO_DATA, _outlines, _tasks, class_areas
 from geomap.landcover.product import product
 from geomap.landcover.source import Rasters
 from geomap.plots.area import area_ha
+from geomap.plots.formats import read_plots
+from geomap.plots.prepare import prepare_plots
 from geomap.simulate import bench_world
 
 _WATCH = """
@@ -133,6 +135,9 @@ def bench(folder: Path, *, size: int, plots: int, repeat: int) -> dict[str, Any]
         warnings.simplefilter("ignore")
         one, _ = timed(lambda: rasterstats.zonal_stats(sample, str(paths.landcover), categorical=True, nodata=0))
     seconds["rasterstats (scaled)"] = one * len(table) / len(sample)
+    flat.to_file(folder / "plots.geojson", driver="GeoJSON")
+    seconds["reading GeoJSON"], read = timed(lambda: read_plots(folder / "plots.geojson")[0])
+    seconds["checks and overlaps"], _ = timed(lambda: prepare_plots(read, country="CO"))
     seconds["whole estimate"], peak_mb = whole_estimate(paths.plots, paths.landcover, folder / "estimate")
     largest = float(f"{largest_difference(found.classes, theirs, area_ha(table.geometry)):.1e}")
     fastest = min(value for name, value in seconds.items() if name.startswith("exactextract"))
@@ -144,6 +149,7 @@ def bench(folder: Path, *, size: int, plots: int, repeat: int) -> dict[str, Any]
         "times as fast as exactextract": round(fastest / seconds["geomap"], 1),
         "times as fast as rasterstats": round(seconds["rasterstats (scaled)"] / seconds["geomap"], 1),
         "time against decoding alone": round(seconds["geomap"] / seconds["decoding alone"], 2),
+        "checks against reading GeoJSON": round(seconds["checks and overlaps"] / seconds["reading GeoJSON"], 2),
         "whole estimate against exactextract": round(seconds["whole estimate"] / fastest, 2),
         "whole estimate peak MB": round(peak_mb),
         "largest difference from exactextract (share of plot)": largest,

@@ -14,6 +14,6 @@ def test_a_small_world_goes_through_every_step(tmp_path):
     assert figures["largest difference from exactextract (share of plot)"] < 1e-5
     assert set(figures["seconds"]) == {
         "make data", "geomap", "decoding alone", "exactextract feature-sequential", "exactextract raster-sequential",
-        "rasterstats (scaled)", "whole estimate",
+        "rasterstats (scaled)", "reading GeoJSON", "checks and overlaps", "whole estimate",
     }  # fmt: skip
     assert figures["whole estimate peak MB"] > 0
