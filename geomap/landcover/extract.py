@@ -58,7 +58,7 @@ class _Outlines(NamedTuple):
     holes: npt.NDArray[np.bool_]
     plot_rings: npt.NDArray[np.int64]
     bounds: npt.NDArray[np.float64]  # (plots, 4): lowest row, highest row, lowest column, highest column
-    planar_m2: npt.NDArray[np.float64]
+    planar_m2: npt.NDArray[np.float64]  # empty where the raster's CRS is geographic
 
 
 class _Task(NamedTuple):
@@ -98,7 +98,8 @@ def class_areas(
     ------
     RasterError, CrsError : see `Rasters`; also where no plot lies on the raster.
     """
-    outlined = plots[shapely.area(plots.geometry.to_numpy()) > 0]
+    has_area = shapely.area(plots.geometry.to_numpy()) > 0
+    outlined = plots if has_area.all() else plots[has_area]
     hectares_all = outlined["area_ha"] if "area_ha" in outlined else area_ha(outlined.geometry)
     areas_m2 = hectares_all.to_numpy(float) * 1e4
     columns = [*product.legend.index, NO_DATA, OUTSIDE, UNKNOWN]
@@ -200,7 +201,7 @@ def _outlines(outlines: npt.NDArray[np.object_], grid: Grid) -> _Outlines:
         found.holes,
         np.concatenate([[0], np.cumsum(rings_per_plot)]).astype(np.int64),
         np.column_stack([rows.min(axis=1), rows.max(axis=1), columns.min(axis=1), columns.max(axis=1)]),
-        shapely.area(shapes),
+        np.zeros(0) if grid.crs.is_geographic else shapely.area(shapes),
     )
 
 
