@@ -1,7 +1,6 @@
 """The technician's kit: findings as a workbook to decide in, work lists by community, and a sheet for each member."""
 
 import datetime
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -9,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
-from geomap.errors import ColumnError, FileError, OutputError
+from geomap.errors import ColumnError, FileError
 from geomap.outputs.kit_data import Kit, kit_of
+from geomap.outputs.publish import put_file
 from geomap.outputs.text import plain
 from geomap.outputs.words import LANGUAGES, Words, decision_keys, words
 from geomap.plots.decisions import COLUMNS, DECISIONS
@@ -57,30 +57,17 @@ def write_kit(
 
     kit, texts = kit_of(source, findings), words(language)
     paths = [out / WORKBOOK, out / WORK_LISTS]
-    _put(paths[0], lambda draft: _write_workbook(kit, texts, draft))
-    _put(paths[1], lambda draft: draft.write_text(work_lists(kit, texts), encoding="utf-8", newline="\n"))
+    put_file(paths[0], lambda draft: _write_workbook(kit, texts, draft))
+    _put_page(paths[1], work_lists(kit, texts))
     for number, page in enumerate(member_sheets(kit, texts, MEMBERS_PER_FILE), start=1):
         path = out / (MEMBER_SHEETS if number == 1 else MEMBER_SHEETS.replace(".html", f"_{number}.html"))
-        _put(path, lambda draft, page=page: draft.write_text(page, encoding="utf-8", newline="\n"))
+        _put_page(path, page)
         paths.append(path)
     return paths
 
 
-def _put(path: Path, write: Any) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write(draft)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}.",
-            why="The file that was there is whole.",
-            todo="Close it if a spreadsheet program has it open, name another place, or make room.",
-        ) from error
+def _put_page(path: Path, page: str) -> None:
+    put_file(path, lambda draft: draft.write_text(page, encoding="utf-8", newline="\n"))
 
 
 def finding_rows(kit: Kit, texts: Words) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -58,6 +58,29 @@ def publish(out: Path) -> Iterator[Path]:
             f"The results cannot be written to {out}: {error.strerror or error}.",
             why="Nothing there was changed.",
             todo=_todo(error),
+        ) from error
+
+
+def put_file(path: Path, write: Callable[[Path], object]) -> None:
+    """One file made by `write` in a draft beside it; `path` gets all of it or stays as it was.
+
+    Raises
+    ------
+    OutputError : the file cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(draft)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}.",
+            why="The file that was there is whole.",
+            todo="Close it if a spreadsheet program has it open, name another place, or make room.",
         ) from error
 
 

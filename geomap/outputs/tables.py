@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 import numpy as np
 import pandas as pd
 
-from geomap.errors import OutputError
-from geomap.outputs.publish import MARK, publish
+from geomap.outputs.publish import MARK, publish, put_file
 from geomap.outputs.text import csv_text
 
 if TYPE_CHECKING:
@@ -241,20 +240,7 @@ def write_table(table: pd.DataFrame, name: str, path: Path) -> None:
     ------
     OutputError : the file cannot be written.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            _write_csv(table, draft, CONTRACTS[name])
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}.",
-            why="Nothing there was changed.",
-            todo="Name another place, or make room.",
-        ) from error
+    put_file(path, lambda draft: _write_csv(table, draft, CONTRACTS[name]))
 
 
 def print_table(table: pd.DataFrame, name: str, file: TextIO) -> None:

@@ -1,13 +1,12 @@
 """From plots as read to plots as used: checked, repaired, measured, and with no ground counted twice."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 
+from geomap.engine import Progress
 from geomap.findings import join_findings, make_findings
 from geomap.lookup import is_among
 from geomap.plots import checks, place
@@ -15,8 +14,6 @@ from geomap.plots.area import area_ha, gps_area_sd_ha, require_lonlat
 from geomap.plots.overlap import count_once
 from geomap.plots.repair import repair_outlines
 from geomap.plots.shape import check_repeated, check_shapes
-
-Progress: TypeAlias = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
