@@ -26,9 +26,8 @@ RADIUS_OF_68_PERCENT: Final = 1.51
 """68 % of the fixes of a normal error with standard deviation 1 per axis lie within this radius."""
 
 _POLYGON: Final = 3
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
-_SHARES: Final = (_NODES + 1) / 2
-_WEIGHTS = _WEIGHTS / 2
+_SHORT_DEG: Final = 0.01
+"""Up to this difference in latitude two nodes are exact to rounding: the error is below 1e-15 of the area."""
 
 
 def require_lonlat(geometry: gpd.GeoSeries | gpd.GeoDataFrame) -> None:
@@ -105,7 +104,7 @@ def area_ha(geometry: gpd.GeoSeries | Geometries) -> Any:  # a Series for a GeoS
     """Geodesic area in hectares, one per geometry, for edges that are straight in longitude and latitude.
 
     The area under an edge is Δλ · mean of F(φ) along it (`area_from_equator_m2`), the mean by Gauss–Legendre with five
-    nodes: exact to rounding for edges below a few degrees, with no need to densify. A polygon has its shell's area less
+    nodes (two for short edges): exact to rounding for edges below a few degrees, with no need to densify. A polygon has its shell's area less
     its holes', whichever way the rings run; a multipolygon has the sum. Rings that cross themselves get their net area.
     A polygon across the antimeridian is not understood: it counts the other way around the Earth.
 
@@ -222,6 +221,20 @@ def rings_of(geometry: Geometries) -> Rings:
     return Rings(shapely.get_coordinates(rings), _starts(count), part_owner[ring_part], holes)
 
 
+def repeated_corners(geometry: Geometries) -> NDArray[np.int64]:
+    """How many corners of each polygon are the same as the one before.
+
+    Examples
+    --------
+    >>> repeated_corners(shapely.from_wkt(["POLYGON ((0 0, 1 0, 1 0, 1 1, 0 0))", "POLYGON ((0 0, 1 0, 1 1, 0 0))"]))
+    array([1, 0])
+    """
+    rings = rings_of(geometry)
+    lonlat, ring = rings.coordinates, rings.ring_of_coordinate()
+    same = (lonlat[1:, 0] == lonlat[:-1, 0]) & (lonlat[1:, 1] == lonlat[:-1, 1]) & (ring[1:] == ring[:-1])
+    return np.bincount(rings.owner[ring[np.flatnonzero(same)]], minlength=len(geometry))
+
+
 def _starts(count: NDArray[Any]) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
 
@@ -236,10 +249,19 @@ def _area_m2(geometry: Geometries) -> Floats:
     with np.errstate(invalid="ignore"):
         # F is counted from the latitude where the ring starts, not from the equator: small areas keep their digits.
         origin = area_from_equator_m2(lonlat[starts, 1])[ring[edge]]
-        mean = np.zeros(len(edge))
-        for share, weight in zip(_SHARES, _WEIGHTS, strict=True):
-            mean += weight * (area_from_equator_m2(south + share * lift) - origin)
+        long = np.flatnonzero(~(np.abs(lift) <= _SHORT_DEG))
+        mean = _mean_along(south, lift, origin, nodes=2)
+        mean[long] = _mean_along(south[long], lift[long], origin[long], nodes=5)
         under = mean * np.radians(lonlat[edge + 1, 0] - lonlat[edge, 0])
     ring_area = np.abs(np.bincount(ring[edge], under, minlength=len(rings.owner)))
     signed = np.where(rings.holes, -ring_area, ring_area)
     return np.bincount(rings.owner, signed, minlength=len(geometry)).astype(float)
+
+
+def _mean_along(south: Floats, lift: Floats, origin: Floats, *, nodes: int) -> Floats:
+    """Mean of F(φ) − `origin` along edges that start at `south` and rise by `lift` degrees, by Gauss–Legendre."""
+    places, weights = np.polynomial.legendre.leggauss(nodes)
+    mean = np.zeros(len(south))
+    for share, weight in zip((places + 1) / 2, weights / 2, strict=True):
+        mean += weight * (area_from_equator_m2(south + share * lift) - origin)
+    return mean

@@ -83,13 +83,15 @@ def number_columns(
         if ours not in found:
             columns[ours] = pd.Series(math.nan, index=frame.index)
             continue
-        values = frame[found[ours]].to_numpy(dtype=object).tolist()
+        column = frame[found[ours]]
+        values = column.to_numpy() if column.dtype.kind in "iuf" else column.to_numpy(dtype=object)
         quantity = column_quantity(ours, found[ours], content.country)
         numbers, unread = read_numbers(values, quantity)
         columns[ours] = pd.Series(numbers, index=frame.index)
+        cells = values.tolist() if unread else []
         messages = [
             f"{content.name}, row {content.rows[place]}: "
-            f"{found[ours]!r} holds {cell_text(values[place])[:60]!r}; {why}. It counts as missing. "
+            f"{found[ours]!r} holds {cell_text(cells[place])[:60]!r}; {why}. It counts as missing. "
             f"{QUANTITIES[ours].todo}"
             for place, why in unread.items()
         ]

@@ -78,10 +78,11 @@ def check_lookalikes(texts: Iterable[str], *, what: str, name: str) -> pd.DataFr
     >>> check_lookalikes(["Maria", "M\u0430ria", "Jose"], what="name", name="members.csv")["code"].tolist()
     ['lookalike_name']
     """
-    different = sorted(set(texts))
-    suspects = [text for text in different if not text.isascii()]
-    if not suspects:
+    found = texts.to_numpy(dtype=object).tolist() if isinstance(texts, pd.Series) else list(texts)
+    if "".join(found).isascii():  # the usual case
         return join_findings([])
+    different = sorted(set(found))
+    suspects = [text for text in different if not text.isascii()]
     looks: dict[str, list[str]] = {}
     for text in different:
         looks.setdefault(_look(text), []).append(text)

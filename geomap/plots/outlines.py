@@ -45,7 +45,7 @@ def settle(geometry: NDArray[np.object_]) -> Outlines:
     >>> [str(shape) for shape in found.geometry], found.problems
     (['POINT (1 2)', 'None', 'None'], {1: 'its shape is a MultiPoint'})
     """
-    flat = np.array(shapely.force_2d(geometry), dtype=object)
+    flat = without_height(geometry)
     flat[shapely.is_empty(flat)] = None
     problems: dict[int, str] = {}
     repairs: dict[int, str] = {}
@@ -55,6 +55,14 @@ def settle(geometry: NDArray[np.object_]) -> Outlines:
             (problems if plain is None else repairs)[position] = what
         flat[position] = plain
     return Outlines(flat, problems, repairs)
+
+
+def without_height(geometry: NDArray[np.object_]) -> NDArray[np.object_]:
+    """The same shapes in two dimensions; those that have no height are passed on, not built again."""
+    flat = np.array(geometry, dtype=object)
+    high = shapely.has_z(flat) | shapely.has_m(flat)
+    flat[high] = shapely.force_2d(flat[high])
+    return flat
 
 
 def _plain(shape: shapely.Geometry) -> tuple[shapely.Geometry | None, str]:
@@ -95,7 +103,7 @@ def to_lonlat(geometry: gpd.GeoSeries, *, name: str) -> NDArray[np.object_]:
             todo="Say which one it is, for example --crs EPSG:4326 for longitude and latitude; for a Shapefile add its "
             ".prj file; or save it as GeoJSON in WGS 84 (EPSG:4326).",
         )
-    flat = gpd.GeoSeries(shapely.force_2d(geometry.to_numpy()), crs=crs)
+    flat = gpd.GeoSeries(without_height(geometry.to_numpy()), crs=crs)
     if not crs.equals("EPSG:4326", ignore_axis_order=True):
         if crs.is_projected:
             flat = _with_corners(flat, LONGEST_EDGE_M / crs.axis_info[0].unit_conversion_factor)

@@ -72,9 +72,11 @@ def prepare_plots(
     drawn = area_ha(usable.geometry).to_numpy()
     found += [checks.check_size(usable, drawn), place.check_place(usable, country, drawn_ha=drawn)]
     found.append(check_repeated(usable))
-    repaired = repair_outlines(_unblocked(usable, found))
+    usable = usable.assign(area_ha=drawn)
+    usable = _unblocked(usable, found)
+    repaired = repair_outlines(usable, usable["area_ha"].to_numpy())
     found.append(repaired.findings)
-    usable = _unblocked(repaired.plots, found)
+    usable = _unblocked(repaired.plots.assign(area_ha=repaired.area_ha), found)
 
     tell("measuring areas", 0, total)
     usable = _measured(usable)
@@ -108,9 +110,9 @@ def _unblocked(plots: gpd.GeoDataFrame, found: list[pd.DataFrame]) -> gpd.GeoDat
 
 
 def _measured(plots: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Plots with area_ha, area_sd_ha, kind, and counted_area_ha before overlaps are shared."""
+    """Plots with area_sd_ha, kind, counted_area_ha before overlaps are shared, and area_ha only of outlines."""
     outlined = checks.has_outline(plots.geometry)
-    area = np.where(outlined, area_ha(plots.geometry), np.nan)
+    area = np.where(outlined, plots["area_ha"], np.nan)
     error = gps_area_sd_ha(plots.geometry, plots["gps_accuracy_m"].to_numpy(dtype=float))
     declared = np.where(checks.has_declared_area(plots), plots["declared_area_ha"], 0.0)
     return plots.assign(

@@ -10,7 +10,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geomap.findings import join_findings, make_findings
-from geomap.plots.area import Floats, Geometries, area_ha
+from geomap.plots.area import Floats, Geometries, area_ha, repeated_corners
 from geomap.plots.checks import HOLE_OUTSIDE, has_outline, invalid_words, lost_ha, vertex_count
 
 MAX_REPAIR_VERTICES: Final = 500
@@ -20,13 +20,14 @@ MAX_AREA_CHANGE: Final = 0.01
 
 @dataclass(frozen=True)
 class Repaired:
-    """Plots with repaired outlines, and what was repaired or could not be (`left_out`; its outline is as drawn)."""
+    """Plots with repaired outlines, their hectares, and what was repaired or could not be (its outline is as drawn)."""
 
     plots: gpd.GeoDataFrame
+    area_ha: Floats
     findings: pd.DataFrame
 
 
-def repair_outlines(plots: gpd.GeoDataFrame) -> Repaired:
+def repair_outlines(plots: gpd.GeoDataFrame, drawn_ha: Floats | None = None) -> Repaired:
     """Plots whose invalid outlines are repaired where that is safe, and findings on all that were invalid.
 
     Corners that repeat the one before are dropped first, without a finding. An invalid outline of at most 500 corners
@@ -37,6 +38,7 @@ def repair_outlines(plots: gpd.GeoDataFrame) -> Repaired:
     Parameters
     ----------
     plots : EPSG:4326, with declared_area_ha. Coordinates are finite.
+    drawn_ha : (n,) hectares as drawn (`area_ha`); measured where not given.
 
     Returns
     -------
@@ -48,7 +50,8 @@ def repair_outlines(plots: gpd.GeoDataFrame) -> Repaired:
     geometry = _without_repeated_corners(plots.geometry.to_numpy())
     rows = np.flatnonzero(has_outline(geometry) & ~shapely.is_valid(geometry))
     broken = geometry[rows]
-    drawn, words = area_ha(broken), invalid_words(broken)
+    hectares = np.array(area_ha(geometry) if drawn_ha is None else drawn_ha, dtype=float)
+    drawn, words = hectares[rows], invalid_words(broken)
     small = vertex_count(broken) <= MAX_REPAIR_VERTICES
     before = shapely.get_num_geometries(broken)
     made = np.full(len(broken), shapely.Polygon(), dtype=object)
@@ -57,7 +60,7 @@ def repair_outlines(plots: gpd.GeoDataFrame) -> Repaired:
     treated = area_ha(mended)
     close = _within_limit(whole, drawn)
     safe = small & close & _within_limit(treated, drawn)
-    geometry[rows[safe]] = mended[safe]
+    geometry[rows[safe]], hectares[rows[safe]] = mended[safe], treated[safe]
 
     notes = [
         f"{what}; repaired, its area went from {old:,.4f} to {new:,.4f} ha."
@@ -74,6 +77,7 @@ def repair_outlines(plots: gpd.GeoDataFrame) -> Repaired:
     spoilt, texts = plots.index[rows[~safe]], np.array(faults, dtype=object)
     return Repaired(
         plots.set_geometry(gpd.GeoSeries(geometry, index=plots.index, crs=plots.crs)),
+        hectares,
         join_findings(
             [
                 make_findings(
@@ -101,9 +105,11 @@ def _within_limit(area: Floats, drawn: Floats) -> NDArray[np.bool_]:
 
 
 def _without_repeated_corners(geometry: Geometries) -> Geometries:
-    tidy: Geometries = shapely.remove_repeated_points(geometry)
-    shorter = shapely.get_num_coordinates(tidy) < shapely.get_num_coordinates(geometry)
-    return np.where(shorter & has_outline(geometry), tidy, geometry)
+    tidy = np.array(geometry, dtype=object)
+    outlined = np.flatnonzero(has_outline(geometry))
+    rows = outlined[repeated_corners(geometry[outlined]) > 0]
+    tidy[rows] = shapely.remove_repeated_points(geometry[rows])
+    return tidy
 
 
 def _make_valid(geometry: Geometries) -> Geometries:

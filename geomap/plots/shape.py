@@ -9,7 +9,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geomap.findings import join_findings, make_findings
-from geomap.plots.area import Floats, Geometries, Rings, rings_of
+from geomap.plots.area import Floats, Geometries, Rings, repeated_corners, rings_of
 from geomap.plots.checks import has_outline
 
 SPIKE_DEGREES: Final = 5.0
@@ -31,7 +31,11 @@ def check_repeated(plots: gpd.GeoDataFrame) -> pd.DataFrame:
     """Findings on corners that repeat the one before; `repair_outlines` drops them."""
     geometry = plots.geometry.to_numpy()
     outlined = np.flatnonzero(has_outline(geometry))
-    return _repeated(plots.index[outlined], rings_of(geometry[outlined]))
+    count = repeated_corners(geometry[outlined])
+    rows = np.flatnonzero(count)
+    words = [f"{n:,} corners repeat the one before; they are dropped." for n in count[rows]]
+    ids = plots.index[outlined[rows]]
+    return make_findings("repeated_corners", ids, words, effect_ha=0.0, action="repaired")
 
 
 def check_shapes(plots: gpd.GeoDataFrame, drawn_ha: Floats) -> pd.DataFrame:
@@ -53,15 +57,6 @@ def check_shapes(plots: gpd.GeoDataFrame, drawn_ha: Floats) -> pd.DataFrame:
             *_coarse(plots.index, geometry),
         ]
     )
-
-
-def _repeated(ids: pd.Index, rings: Rings) -> pd.DataFrame:
-    lonlat, ring = rings.coordinates, rings.ring_of_coordinate()
-    same = np.flatnonzero((ring[1:] == ring[:-1]) & (lonlat[1:] == lonlat[:-1]).all(axis=1))
-    count = np.bincount(rings.owner[ring[same]], minlength=len(ids))
-    rows = np.flatnonzero(count)
-    words = [f"{n:,} corners repeat the one before; they are dropped." for n in count[rows]]
-    return make_findings("repeated_corners", ids[rows], words, effect_ha=0.0, action="repaired")
 
 
 def _spikes(ids: pd.Index, rings: Rings, area: Floats) -> pd.DataFrame:
@@ -151,6 +146,10 @@ def _coarse(ids: pd.Index, geometry: Geometries) -> list[pd.DataFrame]:
 
 def _on_a_grid(values: Floats, owner: NDArray[np.intp], plots: int) -> NDArray[np.bool_]:
     """Whether the values of each plot lie whole steps of at least two metres apart, over four steps or more."""
+    walked = np.abs(np.diff(values))
+    near = (walked > 1e-8) & (walked <= GRID_DEG) & (owner[1:] == owner[:-1])
+    fine = np.bincount(owner[1:][near], minlength=plots) > 0  # most plots: no need to sort their corners
+    values, owner = values[~fine[owner]], owner[~fine[owner]]
     order = np.lexsort((values, owner))
     who, step = owner[order][1:], np.diff(values[order])
     real = (owner[order][1:] == owner[order][:-1]) & (step > 1e-8)

@@ -133,7 +133,7 @@ def _is_missing(value: Any) -> bool:
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
 
 
-def read_numbers(values: Sequence[Any], quantity: Quantity) -> tuple[NDArray[np.float64], dict[int, str]]:
+def read_numbers(values: Sequence[Any] | NDArray[Any], quantity: Quantity) -> tuple[NDArray[np.float64], dict[int, str]]:
     """Numbers in the quantity's unit, NaN where missing or unreadable, and position → why it is unreadable.
 
     "1,234" is read by what else the column holds; where that does not tell a decimal comma from a thousands mark,
@@ -145,8 +145,11 @@ def read_numbers(values: Sequence[Any], quantity: Quantity) -> tuple[NDArray[np.
     >>> numbers.tolist(), faults
     ([0.5, 1.0, 2.0, 1.5025, nan], {4: 'the unit "loads" is not known'})
     """
-    plain = _all_plain(values, quantity)
-    if plain is not None:
+    if isinstance(values, np.ndarray):
+        if (plain := _all_numbers(values, quantity)) is not None:
+            return plain, {}
+        values = values.tolist()
+    if (plain := _all_plain(values, quantity)) is not None:
         return plain, {}
     numbers = np.full(len(values), np.nan)
     faults: dict[int, str] = {}
@@ -170,6 +173,15 @@ def read_numbers(values: Sequence[Any], quantity: Quantity) -> tuple[NDArray[np.
         except (ValueError, OverflowError) as error:
             faults[position] = str(error)
     return numbers, faults
+
+
+def _all_numbers(values: NDArray[Any], quantity: Quantity) -> NDArray[np.float64] | None:
+    """The numbers of a typed column that needs no unit and is all in range; else None."""
+    if values.dtype.kind not in "iuf" or "" in quantity.units or "" in (quantity.questions or {}):
+        return None
+    numbers = values.astype(np.float64)
+    missing = np.isnan(numbers)
+    return numbers if (missing | ((numbers >= quantity.low) & (numbers <= quantity.high))).all() else None
 
 
 def _all_plain(values: Sequence[Any], quantity: Quantity) -> NDArray[np.float64] | None:
