@@ -222,7 +222,7 @@ def estimate(
     labels = attribute_labels(items, prepared.plots, joined.members, by)
     shares = _variance(items)
     clock.lap("totals")
-    table = _plot_table(prepared, extraction, mapped)
+    table = _plot_table(prepared, extraction, items)
     monthly = _monthly(cooperatives, chosen)
     found = join_findings([*findings, other, prepared.findings, extraction.findings])
     found = priced(found, table, cooperatives)
@@ -284,10 +284,11 @@ def _of_this_crop(plots: gpd.GeoDataFrame, crop: crops.Crop) -> tuple[gpd.GeoDat
     return plots[~other], make_findings("other_crop", plots.index[other], texts, action="left_out")
 
 
-def _plot_table(prepared: Prepared, extraction: Extraction, mapped: Items) -> gpd.GeoDataFrame:
+def _plot_table(prepared: Prepared, extraction: Extraction, items: Items) -> gpd.GeoDataFrame:
     """The plots with land cover, productive area and potential beside what was given."""
-    cover, terms = extraction.cover, mapped.table
-    found = totals(mapped, pd.Series(mapped.table.index, index=mapped.table.index)).reindex(mapped.table.index)
+    index = prepared.plots.index
+    cover, terms = extraction.cover, items.table.loc[index]
+    found = totals(items, pd.Series(items.table.index, index=items.table.index)).reindex(index)
     return prepared.plots.assign(
         nodata_ha=cover["nodata_ha"].fillna(0.0),
         outside_ha=cover["outside_ha"].fillna(0.0),

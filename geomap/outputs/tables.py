@@ -5,13 +5,16 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import numpy as np
 import pandas as pd
 
+from geomap.engine import ordered_map
 from geomap.outputs.publish import MARK, publish, put_file
 from geomap.outputs.text import csv_text
 
@@ -155,23 +158,21 @@ def write_run(run: "Run", out: Path, *, pages: bool = True) -> None:
     ------
     OutputError : `out` holds other things, or cannot be written; what was there before is whole.
     """
-    html = dict(_pages(run)) if pages else {}
     with publish(Path(out)) as folder:
-        _write_plots(run.plots, folder / "plots.parquet")
-        for name, contract, table in _tables(run):
-            _write_csv(table, folder / name, contract)
-        for name, page in html.items():
-            (folder / name).write_text(page, encoding="utf-8", newline="\n")
+        writers = [*([partial(_write_pages, run, folder)] if pages else []), *_tables(run, folder)]
+        deque(ordered_map(lambda write: write(), writers), maxlen=0)  # pages hold the interpreter, tables do not
         files = {path.name: _fingerprint(path) for path in sorted(folder.iterdir())}
         _write_json({**run.summary, "format": MARK, "files": files}, folder / "summary.json")
         _write_json(run.timings, folder / "timings.json")
 
 
-def _tables(run: "Run") -> Iterator[tuple[str, tuple[str, ...], pd.DataFrame]]:
+def _tables(run: "Run", folder: Path) -> Iterator[Callable[[], None]]:
+    """What writes each table, as functions of nothing."""
+    yield partial(_write_plots, run.plots, folder / "plots.parquet")
     for name in ("classes", "members", "cooperatives", "months", "variance", "environment", "findings"):
-        yield f"{name}.csv", CONTRACTS[f"{name}.csv"], getattr(run, name)
+        yield partial(_write_csv, getattr(run, name), folder / f"{name}.csv", CONTRACTS[f"{name}.csv"])
     for name, column in by_names(run.by).items():
-        yield name, CONTRACTS["by_<column>.csv"], run.by[column]
+        yield partial(_write_csv, run.by[column], folder / name, CONTRACTS["by_<column>.csv"])
 
 
 def by_names(columns: Iterable[str]) -> dict[str, str]:
@@ -191,6 +192,11 @@ def by_names(columns: Iterable[str]) -> dict[str, str]:
             name = f"{stem}_{again}.csv"
         names[name] = column
     return names
+
+
+def _write_pages(run: "Run", folder: Path) -> None:
+    for name, page in _pages(run):
+        (folder / name).write_text(page, encoding="utf-8", newline="\n")
 
 
 def _pages(run: "Run") -> Iterator[tuple[str, str]]:

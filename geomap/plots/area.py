@@ -104,8 +104,9 @@ def area_ha(geometry: gpd.GeoSeries | Geometries) -> Any:  # a Series for a GeoS
     """Geodesic area in hectares, one per geometry, for edges that are straight in longitude and latitude.
 
     The area under an edge is Δλ · mean of F(φ) along it (`area_from_equator_m2`), the mean by Gauss–Legendre with five
-    nodes (two for short edges): exact to rounding for edges below a few degrees, with no need to densify. A polygon has its shell's area less
-    its holes', whichever way the rings run; a multipolygon has the sum. Rings that cross themselves get their net area.
+    nodes, two for short edges: exact to rounding for edges below a few degrees, with no need to densify. A polygon has
+    its shell's area less its holes', whichever way the rings run; a multipolygon has the sum. Rings that cross
+    themselves get their net area.
     A polygon across the antimeridian is not understood: it counts the other way around the Earth.
 
     Parameters

@@ -25,6 +25,7 @@ GRID_STEPS: Final = 4
 WHOLE_FILE: Final = 20
 """From so many plots on, what is true of most is told once for the file."""
 _METRES: Final = 111_320.0
+_Legs = tuple[NDArray[np.intp], Floats, Floats]
 
 
 def check_repeated(plots: gpd.GeoDataFrame) -> pd.DataFrame:
@@ -50,17 +51,18 @@ def check_shapes(plots: gpd.GeoDataFrame, drawn_ha: Floats) -> pd.DataFrame:
     outlined = np.flatnonzero(has_outline(geometry))
     rings = rings_of(geometry[outlined])
     ids, area = plots.index[outlined], np.asarray(drawn_ha, dtype=float)[outlined]
+    legs = _legs(rings)
     return join_findings(
         [
-            _spikes(ids, rings, area),
-            _slivers(ids, rings, area),
+            _spikes(ids, rings, legs, area),
+            _slivers(ids, rings, legs, area),
             *_coarse(plots.index, geometry),
         ]
     )
 
 
-def _spikes(ids: pd.Index, rings: Rings, area: Floats) -> pd.DataFrame:
-    corner, there, back = _legs(rings)
+def _spikes(ids: pd.Index, rings: Rings, legs: _Legs, area: Floats) -> pd.DataFrame:
+    corner, there, back = legs
     lengths = np.hypot(*there.T), np.hypot(*back.T)
     along = (there * back).sum(axis=1)
     held = np.abs(there[:, 0] * back[:, 1] - there[:, 1] * back[:, 0]) / 2 / 10_000
@@ -89,7 +91,7 @@ def _spikes(ids: pd.Index, rings: Rings, area: Floats) -> pd.DataFrame:
     return make_findings("spike", ids[longest.index.to_numpy(dtype=int)], words)
 
 
-def _legs(rings: Rings) -> tuple[NDArray[np.intp], Floats, Floats]:
+def _legs(rings: Rings) -> _Legs:
     """Corners by position, and the ways to the corner before and to the next one, in metres."""
     lonlat, first, last = rings.coordinates, rings.starts[:-1], rings.starts[1:] - 1
     before = np.arange(len(lonlat)) - 1
@@ -104,8 +106,8 @@ def _metres(step: Floats, scale: Floats) -> Floats:
     return np.column_stack([step[:, 0] * scale, step[:, 1]]) * _METRES
 
 
-def _slivers(ids: pd.Index, rings: Rings, area: Floats) -> pd.DataFrame:
-    corner, _, on = _legs(rings)
+def _slivers(ids: pd.Index, rings: Rings, legs: _Legs, area: Floats) -> pd.DataFrame:
+    corner, _, on = legs
     ring = rings.ring_of_coordinate()[corner]
     shell = ~rings.holes[ring]
     around = np.bincount(rings.owner[ring[shell]], np.hypot(*on[shell].T), minlength=len(ids))
@@ -127,7 +129,10 @@ def _coarse(ids: pd.Index, geometry: Geometries) -> list[pd.DataFrame]:
     fine = (np.abs(scaled - np.round(scaled)) > 1e-6).any(axis=1)
     count, finer = (np.bincount(owner, weights, minlength=len(ids)) for weights in (None, fine))
     few = (count > 0) & (finer == 0)
-    grid = ~few & _on_a_grid(lonlat[:, 0], owner, len(ids)) & _on_a_grid(lonlat[:, 1], owner, len(ids))
+    grid = ~few
+    for axis in (0, 1):
+        some = grid[owner]
+        grid &= _on_a_grid(lonlat[some, axis], owner[some], len(ids))
     return [
         _told(
             "few_decimals",

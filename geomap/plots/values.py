@@ -133,7 +133,9 @@ def _is_missing(value: Any) -> bool:
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
 
 
-def read_numbers(values: Sequence[Any] | NDArray[Any], quantity: Quantity) -> tuple[NDArray[np.float64], dict[int, str]]:
+def read_numbers(
+    values: Sequence[Any] | NDArray[Any], quantity: Quantity
+) -> tuple[NDArray[np.float64], dict[int, str]]:
     """Numbers in the quantity's unit, NaN where missing or unreadable, and position → why it is unreadable.
 
     "1,234" is read by what else the column holds; where that does not tell a decimal comma from a thousands mark,
@@ -145,11 +147,10 @@ def read_numbers(values: Sequence[Any] | NDArray[Any], quantity: Quantity) -> tu
     >>> numbers.tolist(), faults
     ([0.5, 1.0, 2.0, 1.5025, nan], {4: 'the unit "loads" is not known'})
     """
-    if isinstance(values, np.ndarray):
-        if (plain := _all_numbers(values, quantity)) is not None:
-            return plain, {}
-        values = values.tolist()
-    if (plain := _all_plain(values, quantity)) is not None:
+    plain = _all_numbers(values, quantity) if isinstance(values, np.ndarray) else None
+    values = list(values)
+    plain = _all_plain(values, quantity) if plain is None else plain
+    if plain is not None:
         return plain, {}
     numbers = np.full(len(values), np.nan)
     faults: dict[int, str] = {}
