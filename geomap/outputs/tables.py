@@ -159,7 +159,8 @@ def write_run(run: "Run", out: Path, *, pages: bool = True) -> None:
     OutputError : `out` holds other things, or cannot be written; what was there before is whole.
     """
     with publish(Path(out)) as folder:
-        writers = [*([partial(_write_pages, run, folder)] if pages else []), *_tables(run, folder)]
+        writers: list[Callable[[], None]] = [partial(_write_pages, run, folder)] if pages else []
+        writers += _tables(run, folder)
         deque(ordered_map(lambda write: write(), writers), maxlen=0)  # pages hold the interpreter, tables do not
         files = {path.name: _fingerprint(path) for path in sorted(folder.iterdir())}
         _write_json({**run.summary, "format": MARK, "files": files}, folder / "summary.json")

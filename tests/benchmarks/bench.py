@@ -21,8 +21,10 @@ from typing import Any
 
 import exactextract
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 import rasterstats
+import shapely
 
 from geomap.engine import default_workers, ordered_map
 from geomap.landcover.extract import NO_DATA, _outlines, _tasks, class_areas
@@ -30,8 +32,10 @@ from geomap.landcover.product import product
 from geomap.landcover.source import Rasters
 from geomap.plots.area import area_ha
 from geomap.plots.formats import read_plots
+from geomap.plots.overlap import count_once
 from geomap.plots.prepare import prepare_plots
 from geomap.simulate import bench_world
+from geomap.simulate.bench import bench_plots
 
 _WATCH = """
 import os, subprocess, sys, time
@@ -104,6 +108,20 @@ def largest_difference(ours: pd.DataFrame, theirs: pd.DataFrame, area: pd.Series
     return float((both["ours"] - both["theirs"]).abs().max())
 
 
+def crowded_plots(size: int, count: int) -> gpd.GeoDataFrame:
+    """Plots of which every tenth lies on its neighbour, shifted by a third of its width."""
+    made = bench_plots(np.random.default_rng(2), size, count).set_index("plot_id")
+    over = np.arange(10, count, 10)
+    below = made.geometry.to_numpy()[over - 1]
+    west, _, east, _ = shapely.bounds(below).T
+    lonlat, owner = shapely.get_coordinates(below, return_index=True)
+    lonlat[:, 0] += ((east - west) / 3)[owner]
+    outlines = made.geometry.to_numpy().copy()
+    outlines[over] = shapely.set_coordinates(below, lonlat)
+    made = made.set_geometry(gpd.GeoSeries(outlines, index=made.index, crs=made.crs))
+    return made.assign(area_ha=area_ha(made.geometry))
+
+
 def whole_estimate(plots: Path, raster: Path, out: Path) -> tuple[float, float]:
     """Seconds and peak memory in MB of the whole command in a process of its own."""
     command = [
@@ -123,6 +141,7 @@ def bench(folder: Path, *, size: int, plots: int, repeat: int) -> dict[str, Any]
     made = folder / f"world-{size}-{plots}"
     seconds["make data"], paths = timed(lambda: bench_world(made, seed=1, size=size, plots=plots))
     table = gpd.read_parquet(paths.plots).set_index("plot_id").sort_index()
+    table["area_ha"] = area_ha(table.geometry)  # plots come measured to land cover, as in a run
     legend, flat = product(PRODUCT), table.reset_index()[["plot_id", "geometry"]]
     class_areas(table.iloc[:10], [paths.landcover], legend)  # compiles, and fills no cache that counts
     seconds["geomap"], found = timed(lambda: class_areas(table, [paths.landcover], legend), repeat)
@@ -138,6 +157,8 @@ def bench(folder: Path, *, size: int, plots: int, repeat: int) -> dict[str, Any]
     flat.to_file(folder / "plots.geojson", driver="GeoJSON")
     seconds["reading GeoJSON"], read = timed(lambda: read_plots(folder / "plots.geojson")[0])
     seconds["checks and overlaps"], _ = timed(lambda: prepare_plots(read, country="CO"))
+    crowded = crowded_plots(size, plots * 3 // 2)
+    seconds["overlaps of half as many more plots"], once = timed(lambda: count_once(crowded, crowded["area_ha"]))
     seconds["whole estimate"], peak_mb = whole_estimate(paths.plots, paths.landcover, folder / "estimate")
     largest = float(f"{largest_difference(found.classes, theirs, area_ha(table.geometry)):.1e}")
     fastest = min(value for name, value in seconds.items() if name.startswith("exactextract"))
@@ -152,6 +173,7 @@ def bench(folder: Path, *, size: int, plots: int, repeat: int) -> dict[str, Any]
         "checks against reading GeoJSON": round(seconds["checks and overlaps"] / seconds["reading GeoJSON"], 2),
         "whole estimate against exactextract": round(seconds["whole estimate"] / fastest, 2),
         "whole estimate peak MB": round(peak_mb),
+        "overlapping pairs found": len(once.pairs),
         "largest difference from exactextract (share of plot)": largest,
     }
 
