@@ -20,6 +20,8 @@ from geomap.errors import (
     RasterError,
     UnknownNameError,
 )
+from geomap.plots.archives import ArchiveError, FileTooLargeError
+from geomap.sandbox import ReaderFailedError
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,9 @@ class NotReadyError(GeomapError):
 
 STATUS: Final[Mapping[type[GeomapError], HTTPStatus]] = {
     FileError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    FileTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    ArchiveError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ReaderFailedError: HTTPStatus.UNPROCESSABLE_ENTITY,
     ColumnError: HTTPStatus.UNPROCESSABLE_ENTITY,
     CrsError: HTTPStatus.UNPROCESSABLE_ENTITY,
     RasterError: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -69,6 +69,10 @@ Decisions = Annotated[
     Path | None,
     typer.Option("--decisions", metavar="FILE", help="findings.xlsx of `check --out` with its decisions filled in."),
 ]
+Shares = Annotated[
+    Path | None,
+    typer.Option("--shares", metavar="FILE", help="Who farms which plot with what share: plot_id, member_id, share."),
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Threads; as many as there are processors by default.")
 ]
@@ -249,6 +253,7 @@ def estimate(
     crs: Crs = None,
     matches: Matches = None,
     decisions: Decisions = None,
+    shares: Shares = None,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -272,6 +277,7 @@ def estimate(
             base_yield_kg=base_yield,
             by=tuple(by or ()),
             reading=_reading(mapping, members_mapping, crs, matches, decisions),
+            shares=shares,
             workers=workers,
             progress=progress,
         )

@@ -18,16 +18,19 @@ from geomap.landcover.product import product as named_product
 from geomap.landcover.profile import environment
 from geomap.landcover.source import check_rasters
 from geomap.lookup import is_among
+from geomap.plots.columns import SHARE_NAMES
+from geomap.plots.content import Content
 from geomap.plots.decisions import apply_decisions
-from geomap.plots.intake import take_in, take_in_members
-from geomap.plots.join import join_members
+from geomap.plots.intake import take_in, take_in_members, take_in_table
+from geomap.plots.join import columns_to_sum_by, inactive_plots, join_members
 from geomap.plots.matching import match_members, read_matches
+from geomap.plots.member_shares import check_shared_plots, plot_shares, shares_from
 from geomap.plots.members import active_members
 from geomap.plots.prepare import Prepared, prepare_plots
 from geomap.provenance import assumptions, described, parameters, versions, warnings
 from geomap.supply import crops
 from geomap.supply.choice import Choice, choose
-from geomap.supply.items import Items, join_items
+from geomap.supply.items import Items, join_items, share_items
 from geomap.supply.months import COLUMNS as MONTH_COLUMNS
 from geomap.supply.months import harvest_calendar, months
 from geomap.supply.narrow import what_would_narrow
@@ -55,6 +58,8 @@ class Run:
     variance : cooperative_id ("all" for the sum), quantity, source, share of the variance that would go with it.
     environment : cooperative_id, class, name, area_ha, share of the measured plots' area.
     findings : what was found, priced in hectares and kilograms.
+    left_out : plots kept out, as they were drawn; each has a finding that says why.
+    overlaps : plot_a, plot_b, overlap_ha.
     summary : parameters, inputs, versions, totals, assumptions and warnings, as written to summary.json.
     rasters, product : the land cover.
     timings : seconds per stage.
@@ -70,6 +75,8 @@ class Run:
     variance: pd.DataFrame
     environment: pd.DataFrame
     findings: pd.DataFrame
+    left_out: gpd.GeoDataFrame
+    overlaps: pd.DataFrame
     summary: dict[str, Any]
     rasters: tuple[Path, ...]
     product: Product
@@ -94,6 +101,7 @@ def estimate_files(
     rasters: Sequence[Path],
     *,
     members: Path | None = None,
+    shares: Path | None = None,
     reading: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     **options: Any,
@@ -108,8 +116,7 @@ def estimate_files(
     """
     clock = _Clock()
     inputs = [("plots", Path(plots)), *(("raster", Path(path)) for path in rasters)]
-    if members is not None:
-        inputs.append(("members", Path(members)))
+    inputs += [(role, Path(path)) for role, path in (("members", members), ("shares", shares)) if path is not None]
     choose(
         options["crop"], options["country"], **{key: options.get(key) for key in ("form", "season", "base_yield_kg")}
     )
@@ -117,6 +124,9 @@ def estimate_files(
     tell = progress or (lambda stage, done, total: None)
     tell("reading", 0, 1)
     table, people, found = read_inputs(plots, members, **{"country": options["country"], **(reading or {})})
+    if shares is not None:
+        options["shares"], said = _read_shares(Path(shares))
+        found.append(said)
     tell("reading", 1, 1)
     clock.lap("read")
     files = [described(role, path) for role, path in inputs]
@@ -162,6 +172,13 @@ def read_inputs(
     return table, people, findings
 
 
+def _read_shares(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table of shares, read in the child like the other files of an office."""
+    cells, _, found = take_in_table(path, SHARE_NAMES)
+    shares, said = shares_from(Content(cells, path.name))
+    return shares, join_findings([found, said])
+
+
 def estimate(
     plots: gpd.GeoDataFrame,
     rasters: Sequence[Path],
@@ -174,6 +191,7 @@ def estimate(
     form: str | None = None,
     base_yield_kg: float | None = None,
     by: Sequence[str] = (),
+    shares: pd.DataFrame | None = None,
     findings: Sequence[pd.DataFrame] = (),
     inputs: Sequence[Mapping[str, Any]] = (),
     workers: int | None = None,
@@ -191,6 +209,7 @@ def estimate(
     form : product form; the crop's default where it is not given.
     base_yield_kg : the user's own base yield per planted hectare (or hive) instead of the table's.
     by : attributes of plots or members to sum by.
+    shares : who farms which plot with what share, as `read_shares` returns it; others belong to their member alone.
     findings : what was found while reading.
     inputs : files, for the summary.
     workers : threads; never changes a result.
@@ -205,31 +224,41 @@ def estimate(
     clock = _Clock()
     chosen = choose(crop, country, form=form, season=season, base_yield_kg=base_yield_kg)
     legend = named_product(product)
-    if members is not None and chosen.season is not None:
-        members = active_members(members, chosen.season)
     ours, other = _of_this_crop(plots.sort_index(kind="stable"), chosen.crop)
+    said = [*findings, other]
+    if members is not None and chosen.season is not None:
+        ours, gone = inactive_plots(ours, members, chosen.season)
+        said.append(gone)
+        members = active_members(members, chosen.season)
+    if shares is not None:
+        said.append(check_shared_plots(ours, shares))
+    by = columns_to_sum_by(by, ours, members)
     joined = join_members(ours, members, attributes=by)
-    prepared = prepare_plots(joined.plots, members, country=chosen.country, progress=progress)
+    owners = plot_shares(joined.plots, shares, season=chosen.season)
+    people = _with_sharers(joined.members, owners, joined.plots)
+    prepared = prepare_plots(
+        joined.plots, members, country=chosen.country, sharers=owners["member_id"].unique(), progress=progress
+    )
     clock.lap("check and prepare")
     extraction = class_areas(prepared.plots, rasters, legend, workers=workers, progress=progress)
     clock.lap("land cover")
-    mapped, unmapped, ratios = _items(prepared, joined.members, extraction, chosen, legend)
+    mapped, unmapped, ratios = _items(prepared, people, owners, extraction, chosen=chosen, legend=legend)
     items = join_items([mapped, unmapped])
     clock.lap("potential")
     cooperatives = group_sums(items, items.table["cooperative_id"])
     total = group_sums(items, pd.Series("all", index=items.table.index)).iloc[0]
-    people = group_sums(items, items.table["member_id"])
-    labels = attribute_labels(items, prepared.plots, joined.members, by)
+    by_member = group_sums(items, items.table["member_id"])
+    labels = attribute_labels(items, prepared.plots, people, by)
     shares = _variance(items)
     clock.lap("totals")
     table = _plot_table(prepared, extraction, items)
     monthly = _monthly(cooperatives, chosen)
-    found = join_findings([*findings, other, prepared.findings, extraction.findings])
+    found = join_findings([*said, prepared.findings, extraction.findings])
     found = priced(found, table, cooperatives)
     result = Run(
         plots=table,
         classes=extraction.classes,
-        members=_with_names(people, joined.members),
+        members=_with_names(by_member, people),
         cooperatives=cooperatives.drop(columns="var"),
         by={column: group_sums(items, labels[column]).drop(columns="var") for column in by},
         total=total.drop("var"),
@@ -237,6 +266,8 @@ def estimate(
         variance=shares,
         environment=environment(extraction.classes, prepared.plots["cooperative_id"]),
         findings=found,
+        left_out=prepared.left_out,
+        overlaps=prepared.overlaps,
         summary={
             "parameters": parameters(chosen, legend, by),
             "inputs": list(inputs),
@@ -257,8 +288,23 @@ def estimate(
     return result
 
 
+def _with_sharers(people: pd.DataFrame, owners: pd.DataFrame, plots: gpd.GeoDataFrame) -> pd.DataFrame:
+    """The members, and a row for each that only the table of shares knows: at home where the plot is."""
+    new = owners[~is_among(owners["member_id"], people.index)].drop_duplicates("member_id").set_index("member_id")
+    if new.empty:
+        return people
+    at_plot = plots[["cooperative_id", "community"]].reindex(new["plot_id"]).set_axis(new.index)
+    return pd.concat([people, at_plot.assign(name="", declared_area_ha=float("nan"))]).sort_index()
+
+
 def _items(
-    prepared: Prepared, people: pd.DataFrame, extraction: Extraction, chosen: Choice, legend: Product
+    prepared: Prepared,
+    people: pd.DataFrame,
+    owners: pd.DataFrame,
+    extraction: Extraction,
+    *,
+    chosen: Choice,
+    legend: Product,
 ) -> tuple[Items, Items, pd.DataFrame]:
     """Items of the plots, items of the members without one, and the ratio by which declared areas were corrected."""
     ratios = declared_ratios(prepared.plots, people)
@@ -273,6 +319,7 @@ def _items(
         country=chosen.country,
         **known,
     )
+    mapped = share_items(mapped, owners, people["cooperative_id"])
     return mapped, unmapped_members(people, mapped, ratios=ratios, country=chosen.country, **known), ratios
 
 
@@ -287,14 +334,19 @@ def _of_this_crop(plots: gpd.GeoDataFrame, crop: crops.Crop) -> tuple[gpd.GeoDat
 def _plot_table(prepared: Prepared, extraction: Extraction, items: Items) -> gpd.GeoDataFrame:
     """The plots with land cover, productive area and potential beside what was given."""
     index = prepared.plots.index
-    cover, terms = extraction.cover, items.table.loc[index]
+    cover = extraction.cover
+    terms = items.table[~items.table.index.duplicated()].reindex(index)
     found = totals(items, pd.Series(items.table.index, index=items.table.index)).reindex(index)
     return prepared.plots.assign(
         nodata_ha=cover["nodata_ha"].fillna(0.0),
         outside_ha=cover["outside_ha"].fillna(0.0),
         unknown_ha=cover["unknown_ha"].fillna(0.0),
         f=terms["f"],
-        productive_ha=terms["productive_ha"],
+        p=terms["p"],
+        y_kg_ha=terms["y"],
+        g=terms["g"],
+        k=terms["k"],
+        productive_ha=items.table["productive_ha"].groupby(level=0).sum().reindex(index),
         potential_kg=found["mean_kg"],
         potential_p10_kg=found["p10"],
         potential_p50_kg=found["p50"],

@@ -5,12 +5,14 @@ import importlib
 import json
 import logging
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -59,6 +61,8 @@ _START: Final = (
     "from geomap.sandbox import _serve; _serve(request)"
 )
 _REQUEST, _ANSWER, _WORK = "request.json", "answer.json", "work"
+_PREFIX: Final = "geomap-child-"
+DAY_S: Final = 86_400
 _MOST_ANSWER_TEXT: Final = 1_000_000
 _MOST_WORDS: Final = 4_000
 _PARTS: Final = ("found", "why", "todo")
@@ -116,7 +120,8 @@ def run(
     GeomapError : what the reader itself raised.
     """
     limits, path = limits or Limits(), Path(os.path.abspath(path))
-    with tempfile.TemporaryDirectory(prefix="geomap-", ignore_cleanup_errors=True) as private:
+    _sweep(tempfile.gettempdir())
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as private:
         folder = Path(private).resolve()
         (folder / _WORK).mkdir()
         request = {
@@ -146,7 +151,25 @@ def skipped_drivers() -> str:
     return ",".join(sorted(known - ALLOWED_DRIVERS))
 
 
+def is_leftover(path: Path) -> bool:
+    """Whether a file or folder is this user's own, no link, and untouched for a day: nobody works on it any more."""
+    try:
+        facts = path.lstat()
+    except OSError:  # another process was quicker
+        return False
+    own = not hasattr(os, "getuid") or facts.st_uid == os.getuid()
+    return own and not stat.S_ISLNK(facts.st_mode) and time.time() - facts.st_mtime > DAY_S
+
+
 # ---- the parent's side ----
+
+
+@cache
+def _sweep(temporary: str) -> None:
+    """Remove the private folders that killed processes left, once in the life of this one."""
+    for folder in sorted(Path(temporary).glob(f"{_PREFIX}*")):
+        if is_leftover(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -10,6 +10,7 @@ from rasterio.transform import from_origin
 
 from geomap.errors import ColumnError, UnknownNameError
 from geomap.plots.area import area_ha
+from geomap.plots.member_shares import to_shares
 from geomap.plots.table import to_plots
 from geomap.run import estimate
 
@@ -242,3 +243,61 @@ def test_a_plot_of_nobody_in_the_members_file_is_said(raster):
     run = estimate(plots, [raster], members=people, **SETTINGS)
     assert run.findings[run.findings["code"] == "plot_without_member"]["plot_id"].tolist() == ["P001"]
     assert run.total["members"] == 2
+
+
+def test_brothers_share_a_plot_and_its_kilograms(raster):
+    plots = table([square(10, 10), square(30, 10)], member_id=["M1", "M3"], cooperative_id=["C1", "C1"])
+    shares, _ = to_shares(pd.DataFrame({"plot": ["P000", "P000"], "member": ["M1", "M2"], "share": ["3/4", "1/4"]}))
+    alone = estimate(plots, [raster], **SETTINGS)
+    run = estimate(plots, [raster], shares=shares, **SETTINGS)
+    whole = alone.members.set_index("id")["potential_kg"]
+    found = run.members.set_index("id")["potential_kg"]
+    assert found.to_dict() == pytest.approx({"M1": whole["M1"] * 3 / 4, "M2": whole["M1"] / 4, "M3": whole["M3"]})
+    assert run.total["potential_kg"] == pytest.approx(alone.total["potential_kg"], rel=1e-12)
+    assert run.cooperatives["plots"].tolist() == [2] and run.cooperatives["members"].tolist() == [3]
+    pd.testing.assert_series_equal(run.plots["productive_ha"], alone.plots["productive_ha"])
+
+
+def test_a_shared_plot_keeps_its_errors_and_each_member_has_seasons_of_their_own(raster):
+    plots = table([square(10, 10)], member_id=["M1"], cooperative_id=["C1"])
+    shares, _ = to_shares(pd.DataFrame({"plot": ["P000", "P000"], "member": ["M1", "M2"], "share": [0.75, 0.25]}))
+
+    def one_plus_variance(run):
+        return (run.total["potential_kg"] / run.total["potential_p50_kg"]) ** 2  # log-normal: mean / median = √(1 + V)
+
+    alone, shared = (one_plus_variance(estimate(plots, [raster], shares=some, **SETTINGS)) for some in (None, shares))
+    # All else being one plot's, only member_season (.30) is drawn twice: .09 · (.75² + .25²) instead of .09.
+    assert shared / alone == pytest.approx((1 + 0.09 * (0.75**2 + 0.25**2)) / 1.09, rel=1e-9)
+
+
+def test_a_member_with_a_share_is_not_said_to_have_no_plot(raster):
+    plots = table([square(10, 10)], member_id=["M1"], cooperative_id=["C1"])
+    members = members_of(member_id=["M1", "M2"], cooperative_id="C1")
+    shares, _ = to_shares(pd.DataFrame({"plot": ["P000", "P000"], "member": ["M1", "M2"]}))
+    run = estimate(plots, [raster], members=members, shares=shares, **SETTINGS)
+    assert "member_without_plot" not in set(run.findings["code"])
+    assert run.total["unmapped_kg"] == 0 and run.total["members_mapped"] == 2
+
+
+def test_a_share_of_a_plot_that_is_not_there_is_said(raster):
+    plots = table([square(10, 10)], member_id=["M1"])
+    shares, _ = to_shares(pd.DataFrame({"plot": ["P9", "P9"], "member": ["M1", "M2"]}))
+    run = estimate(plots, [raster], shares=shares, **SETTINGS)
+    assert run.findings.set_index("code")["plot_id"]["share_without_plot"] == "P9"
+
+
+def test_the_plot_of_a_member_who_left_is_not_counted_and_priced(raster):
+    plots = table([square(10, 10), square(30, 10)], member_id=["M1", "M2"], cooperative_id=["C1", "C1"])
+    members = members_of(member_id=["M1", "M2"], cooperative_id="C1", left=["", "2025-03-01"])
+    run = estimate(plots, [raster], members=members, season="2026/27", **SETTINGS)
+    assert run.plots.index.tolist() == ["P000"]
+    told = run.findings.set_index("code").loc["member_left"]
+    assert told["plot_id"] == "P001" and told["action"] == "left_out"
+    assert told["effect_ha"] == pytest.approx(-area_ha(plots.geometry)["P001"])
+    before = estimate(plots, [raster], members=members, season="2024/25", **SETTINGS)
+    assert before.plots.index.tolist() == ["P000", "P001"]
+
+
+def test_a_sum_is_asked_for_in_the_words_of_the_office(raster, village):
+    run = estimate(village, [raster], by=["Comunidad"], **SETTINGS)
+    assert list(run.by) == ["community"]

@@ -174,6 +174,24 @@ def test_nothing_is_left_behind(path, tmp_path):
     assert list((tmp_path / "temp").iterdir()) == []
 
 
+def test_folders_of_killed_processes_go_once_they_are_a_day_old(path, tmp_path):
+    temp = tmp_path / "temp"
+    fresh, stale, other = (temp / name for name in ("geomap-child-fresh", "geomap-child-stale", "geomap-photos"))
+    for folder in (fresh, stale, other):
+        (folder / "work").mkdir(parents=True)
+    (temp / "geomap-child-link").symlink_to(other)
+    for folder in (stale, other):
+        os.utime(folder, (0, 0))
+    sandbox._sweep.cache_clear()
+    run("readers_for_tests:sums_only_files", path)
+    # a fresh one may belong to a reader at work; what is not ours by name, or only a link, is left alone
+    assert {entry.name for entry in temp.iterdir()} == {fresh.name, other.name, "geomap-child-link"}
+    stale.mkdir()
+    os.utime(stale, (0, 0))
+    run("readers_for_tests:sums_only_files", path)
+    assert stale.exists()  # a process looks once, when it starts to read
+
+
 # ---- what the child finds around it ----
 
 

@@ -1,19 +1,19 @@
 """The technician's kit: findings as a workbook to decide in, work lists by community, and a sheet for each member."""
 
 import datetime
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 
-from geomap.errors import ColumnError, FileError
+from geomap.errors import ColumnError
 from geomap.outputs.kit_data import Kit, kit_of
 from geomap.outputs.publish import put_file
 from geomap.outputs.text import plain
 from geomap.outputs.words import LANGUAGES, Words, decision_keys, words
 from geomap.plots.decisions import COLUMNS, DECISIONS
+from geomap.plots.intake import take_in_table
 
 if TYPE_CHECKING:
     from geomap.plots.prepare import Prepared
@@ -23,7 +23,8 @@ WORKBOOK: Final = "findings.xlsx"
 WORK_LISTS: Final = "work_lists.html"
 MEMBER_SHEETS: Final = "member_sheets.html"
 MEMBERS_PER_FILE: Final = 500
-_MOST_CHARACTERS: Final = 2_000
+_MOST_CHARACTERS: Final = 1_000
+"""A text in an upload may have as many, and findings.xlsx comes back as one."""
 _WIDTHS: Final = {
     "severity": 10, "given_id": 16, "member": 12, "name": 22, "community": 16, "cooperative": 16, "found": 38,
     "other_plot": 16, "todo": 38, "decision": 24, "details": 60, "effect_ha": 11, "effect_kg": 11, "treated": 11,
@@ -151,20 +152,20 @@ def _finish(sheet: Any, book: Any, texts: Words, rows: int) -> None:
     sheet.repeat_rows(0)
 
 
-def read_decisions(path: Path) -> pd.DataFrame:
+def read_decisions(path: Path, *, uploads: bool = False) -> pd.DataFrame:
     """What people decided in findings.xlsx: plot_id, other_plot_id, code, decision; rows without a decision are absent.
 
-    The workbook may come back in any of the languages, sorted, filtered, or saved by another program.
+    The workbook may come back in any of the languages, sorted, filtered, saved by another program, or as CSV. It is
+    read in a child process like every workbook; with `uploads`, within the caps of a stranger's file.
 
     Raises
     ------
-    FileError : it is no workbook. ColumnError : a column is missing, or a decision is not known.
+    GeomapError : the file cannot be read. ColumnError : a column is missing, or a decision is not known.
     """
-    header, rows = _sheet(path)
+    cells, _, _ = take_in_table(Path(path), COLUMNS, uploads=uploads)
     names = {words(language)["decision"].casefold() for language in LANGUAGES}
-    places = {name: header.index(name) for name in COLUMNS if name in header}
-    marked = [place for place, text in enumerate(header) if text.casefold() in names]
-    places |= {"decision": marked[0]} if marked else {}
+    marked = [str(column) for column in cells.columns if str(column).casefold() in names]
+    places = {name: name for name in COLUMNS if name in cells.columns} | ({"decision": marked[0]} if marked else {})
     absent = [name for name in COLUMNS if name not in places]
     if absent:
         raise ColumnError(
@@ -172,32 +173,10 @@ def read_decisions(path: Path) -> pd.DataFrame:
             why="Without them nobody knows which plot a decision is about.",
             todo="Use the findings.xlsx that the kit wrote; leave its last three columns as they are.",
         )
-    made: dict[str, list[str]] = {name: [] for name in COLUMNS}
-    for line, row in enumerate(rows, start=2):
-        cells = {name: _text(row[place]) for name, place in places.items()}
-        if cells["decision"]:
-            cells["decision"] = _decision(cells["decision"], path, line)
-            for name, value in cells.items():
-                made[name].append(value)
-    return pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in made.items()})
-
-
-def _sheet(path: Path) -> tuple[list[str], Iterator[list[Any]]]:
-    import python_calamine
-
-    try:
-        rows = iter(python_calamine.load_workbook(str(path)).get_sheet_by_index(0).to_python(skip_empty_area=False))
-    except (OSError, python_calamine.CalamineError) as error:
-        raise FileError(
-            f"{path} cannot be read as a workbook: {error}.",
-            why="The decisions stand in findings.xlsx.",
-            todo="Save it as .xlsx and name that file.",
-        ) from error
-    return [_text(cell) for cell in next(rows, [])], rows
-
-
-def _text(cell: Any) -> str:
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
+    table = cells[[places[name] for name in COLUMNS]].set_axis(list(COLUMNS), axis=1)
+    table = table[table["decision"] != ""]
+    made = [_decision(text, path, row + 1) for row, text in table["decision"].items()]
+    return table.assign(decision=pd.Series(made, index=table.index, dtype="str")).reset_index(drop=True)
 
 
 def _decision(text: str, path: Path, line: int) -> str:

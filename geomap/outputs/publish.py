@@ -12,18 +12,16 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from geomap.errors import OutputError
+from geomap.sandbox import is_leftover
 
 MARK: Final = "geomap-run/1"
 """The value of "format" in the summary.json of a folder that is ours to replace."""
-
-_DAY_S: Final = 86_400
 
 
 @contextmanager
@@ -71,6 +69,9 @@ def put_file(path: Path, write: Callable[[Path], object]) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+            if left.suffix[1:].isdigit() and left.is_file() and is_leftover(left):
+                left.unlink(missing_ok=True)
         try:
             write(draft)
             draft.replace(path)
@@ -101,7 +102,11 @@ def _tidy(out: Path) -> None:
         left_aside = old.exists()
         if left_aside and not out.exists():
             os.rename(old, out)
-        if left_aside or time.time() - staging.stat().st_mtime > _DAY_S:
+        if left_aside or is_leftover(staging):
+            shutil.rmtree(staging, ignore_errors=True)
+    for staging in sorted(out.parent.glob(".*.geomap-*")):
+        # of other results: those that hold an old folder wait until these results are written again
+        if is_leftover(staging) and [entry.name for entry in staging.iterdir()] in ([], ["new"]):
             shutil.rmtree(staging, ignore_errors=True)
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from geomap.findings import CODES
+from geomap.outputs.figures import ticks, to_svg
+from geomap.outputs.report_answers import Beside, answers, loss
 from geomap.outputs.text import plain
 
 if TYPE_CHECKING:
@@ -62,8 +64,10 @@ _SEVERITIES: Final = {"block": "blocking", "warn": "warning", "note": "note"}
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def report(run: "Run") -> str:
+def report(run: "Run", beside: Beside | None = None) -> str:
     """The run as one HTML page: no network, no script, phone to A4.
+
+    Sections that rest on further tables (deliveries, contracts, past seasons) are there where `beside` holds them.
 
     Numbers are rounded to three significant digits for reading; the CSV files beside it hold them exactly. Every text
     passes `plain` and is escaped, so names are shown as written. Equal runs give equal pages.
@@ -71,6 +75,7 @@ def report(run: "Run") -> str:
     from importlib.resources import files
 
     from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(
         autoescape=True,
@@ -79,8 +84,9 @@ def report(run: "Run") -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(kg=kilograms, mass=mass, number=significant, ha=hectares, percent=percent, size=_size)
+    environment.filters.update(month=_month_words, svg=lambda figure: Markup(to_svg(figure)))
     source = files("geomap.outputs").joinpath("report.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(source).render(_shown(_content(run))) + "\n"
+    return environment.from_string(source).render(_shown(_content(run, beside or Beside()))) + "\n"
 
 
 def _shown(value: Any) -> Any:
@@ -164,7 +170,7 @@ def _size(count: float) -> str:
     return f"{count / divisor:,.{0 if divisor == 1 else 1}f}{_GAP}{unit}"
 
 
-def _content(run: "Run") -> dict[str, Any]:
+def _content(run: "Run", beside: Beside) -> dict[str, Any]:
     """All that the template shows; texts as given, numbers unrounded."""
     quantity = "supply" if pd.notna(run.total.get("supply_kg")) else "potential"
     case = _case(run.total, quantity)
@@ -186,6 +192,8 @@ def _content(run: "Run") -> dict[str, Any]:
         "findings": _findings(run.findings),
         "errors": errors[:10],
         "summary": run.summary,
+        "loss": loss(beside.backtest),
+        **answers(run, quantity, beside),
         "product": {name: getattr(product, name) for name in ("title", "year", "attribution", "licence")},
     }
 
@@ -301,30 +309,14 @@ def _finding(severity: str, code: str, rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _ticks(highest: float) -> list[float]:
-    """Round ticks from 0 to just above the highest value, four to six of them.
-
-    Examples
-    --------
-    >>> _ticks(69_709.8)
-    [0.0, 20000.0, 40000.0, 60000.0, 80000.0]
-    """
-    if highest <= 0:
-        return [0.0, 1.0]
-    rough = highest / 5
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
-    return [step * place for place in range(math.ceil(highest / step - 1e-9) + 1)]
-
-
 def _scale(highest: Iterable[float]) -> dict[str, Any]:
     """A common scale: ticks at shares 0–100 of the width, labelled in kilograms or tonnes."""
-    ticks = _ticks(max((value for value in highest if math.isfinite(value)), default=1.0))
-    tonnes = ticks[-1] >= 10_000
+    steps = ticks(max((value for value in highest if math.isfinite(value)), default=1.0))
+    tonnes = steps[-1] >= 10_000
     return {
-        "end": ticks[-1],
+        "end": steps[-1],
         "unit": "tonnes" if tonnes else "kilograms",
-        "ticks": [{"at": 100 * tick / ticks[-1], "label": f"{tick / (1000 if tonnes else 1):,g}"} for tick in ticks],
+        "ticks": [{"at": 100 * tick / steps[-1], "label": f"{tick / (1000 if tonnes else 1):,g}"} for tick in steps],
     }
 
 

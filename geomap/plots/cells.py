@@ -12,6 +12,7 @@ from geomap.plots.columns import PLOT_NAMES, could_be, matching_names
 from geomap.plots.content import Content
 from geomap.plots.kinds import empty
 from geomap.plots.quantities import QUANTITIES
+from geomap.plots.template import marked_kind, without_examples
 from geomap.plots.values import cell_text, unique_names
 
 Rows: TypeAlias = list[list[Any]]
@@ -59,8 +60,9 @@ def table_of(
     frame.columns = pd.Index(unique_names([labels[column] for column in used]), dtype="str")
     frame.index = pd.RangeIndex(1, len(body) + 1)
     frame = frame[frame.notna().any(axis=1)]
+    frame, examples = without_examples(frame, name) if marked_kind(rows[:place]) else (frame, [])
     frame, left = without_totals(frame, name)
-    return Content(frame, name, typed=typed, findings=(*notes, *more, *left), row_notes=row_notes or {})
+    return Content(frame, name, typed=typed, findings=(*notes, *more, *examples, *left), row_notes=row_notes or {})
 
 
 def header_of(rows: Rows, names: Sequence[str], merged: Sequence[Range] = ()) -> tuple[int, list[str], int]:

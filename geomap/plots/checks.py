@@ -1,6 +1,7 @@
 """Checks of plots before anything is measured: each returns findings, and a blocking finding keeps its plot out."""
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 import geopandas as gpd
@@ -203,7 +204,7 @@ def check_declared(plots: gpd.GeoDataFrame, area_ha: Floats) -> pd.DataFrame:
     )
 
 
-def check_members(plots: gpd.GeoDataFrame, members: pd.DataFrame) -> pd.DataFrame:
+def check_members(plots: gpd.GeoDataFrame, members: pd.DataFrame, sharers: Iterable[str] = ()) -> pd.DataFrame:
     """Findings for usable plots that no member owns, and for members with no usable plot.
 
     A member's finding has an empty plot_id, as it belongs to no plot.
@@ -212,6 +213,7 @@ def check_members(plots: gpd.GeoDataFrame, members: pd.DataFrame) -> pd.DataFram
     ----------
     plots : usable plots only.
     members : index member_id, column declared_area_ha.
+    sharers : members who have a share of a plot that carries another member's id.
     """
     orphans = plots[~is_among(plots["member_id"], members.index)]
     words = [
@@ -220,7 +222,7 @@ def check_members(plots: gpd.GeoDataFrame, members: pd.DataFrame) -> pd.DataFram
         else "The plot names no member; add the member's id."
         for member in orphans["member_id"]
     ]
-    idle = members[~is_among(members.index, plots["member_id"])]
+    idle = members[~is_among(members.index, [*plots["member_id"].unique(), *sharers])]
     notes = [
         f"Member {member} has no usable plot; {f'{area:,.2f} declared ha stand' if area > 0 else 'a mean stands'} in."
         for member, area in zip(idle.index, idle["declared_area_ha"].to_numpy(dtype=float), strict=True)

@@ -34,7 +34,11 @@ ATTRIBUTE_NAMES = (
     "left",
     "suspended",
 )
+ZONE_NAMES = ("utm_zone",)
 SHARE_NAMES = ("plot_id", "member_id", "share", "season_from", "season_to")
+DELIVERY_NAMES = ("member_id", "cooperative_id", "season", "date", "kg", "form", "unit", "receipt")
+ESTIMATE_NAMES = ("member_id", "cooperative_id", "plot_id", "season", "date", "kg", "form", "unit", "estimator")
+CONTRACT_NAMES = ("buyer", "cooperative_id", "month", "kg", "form", "unit", "certification")
 
 
 def match_columns(

@@ -7,7 +7,7 @@ from typing import Final
 
 import pandas as pd
 
-from geomap.findings import make_findings
+from geomap.findings import join_findings, make_findings
 from geomap.plots.columns import ATTRIBUTE_NAMES
 from geomap.plots.outlines import Outlines
 from geomap.plots.quantities import QUANTITIES, column_quantity
@@ -15,7 +15,7 @@ from geomap.plots.values import attribute, cell_text, read_numbers, texts, uniqu
 
 COMPUTED: Final = frozenset(
     "plot_id geometry area_ha area_sd_ha counted_area_ha kind nodata_ha outside_ha unknown_ha cell_area_m2 "
-    "productive_ha potential_kg potential_p10_kg potential_p50_kg potential_p90_kg "
+    "f p y_kg_ha g k productive_ha potential_kg potential_p10_kg potential_p50_kg potential_p90_kg "
     "supply_kg supply_p10_kg supply_p50_kg supply_p90_kg".split()
 )
 """Names that later stages give; a column of the file that has one goes on with "_given" behind it."""
@@ -111,6 +111,25 @@ def row_findings(content: Content, labels: Sequence[str]) -> list[pd.DataFrame]:
         make_findings(code, [labels[place]], f"{content.name}, row {content.rows[place]}: {text}")
         for place, code, text in said
     ]
+
+
+def cell_tables(content: Content) -> dict[str, pd.DataFrame]:
+    """Cells as texts ("table"), those that the format says are numbers ("numbers", NaN elsewhere), and "findings"."""
+    names = unique_names([content.labels.get(column, column) for column in content.frame.columns])
+    index = pd.Index(content.rows, name="row", dtype="int64")
+    cells = {name: content.frame[column].to_numpy(dtype=object).tolist() for name, column in zip(names, content.frame)}
+    said = join_findings([*content.findings, *row_findings(content, [""] * len(index))])
+    return {
+        "table": pd.DataFrame({name: pd.Series(texts(values), index, dtype="str") for name, values in cells.items()}),
+        "numbers": pd.DataFrame({name: pd.Series(_typed(values), index) for name, values in cells.items()}),
+        "findings": said,
+    }
+
+
+def _typed(values: list[object]) -> list[float]:
+    if all(type(value) is str for value in values):
+        return [math.nan] * len(values)
+    return [float(v) if isinstance(v, int | float) and not isinstance(v, bool) else math.nan for v in values]
 
 
 def attributes(content: Content, found: Mapping[str, str], own: set[str], ours: Sequence[str]) -> dict[str, pd.Series]:

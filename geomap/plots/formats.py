@@ -9,11 +9,12 @@ import geopandas as gpd
 import pandas as pd
 
 from geomap.plots import odk, terratrac
+from geomap.plots.central import read_zipped_tables
 from geomap.plots.columns import MEMBER_NAMES, PLOT_NAMES
 from geomap.plots.content import Content, number_rows
 from geomap.plots.geojson import read_geojson
 from geomap.plots.gpx import read_gpx
-from geomap.plots.kinds import empty, require_kind
+from geomap.plots.kinds import ZIPPED_TABLES, empty, require_kind
 from geomap.plots.layers import read_geopackage, read_geoparquet, read_kml, read_shapefile, read_zipped_shapefile
 from geomap.plots.members import members_from
 from geomap.plots.spreadsheet import read_csv
@@ -109,6 +110,8 @@ def _read(path: Path, names: Sequence[str], crs: str | None = None) -> Content:
         content = read_csv(path.read_bytes(), name=path.name, names=names)
     elif kind == "Excel workbook":
         content = read_workbook(path, names=names)
+    elif kind == ZIPPED_TABLES:
+        content = read_zipped_tables(path, names=names)
     elif kind == "GPX":
         content = read_gpx(path)
     else:

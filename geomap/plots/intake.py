@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +13,7 @@ import shapely
 
 from geomap.errors import FileError
 from geomap.plots.archives import BLOCK, Room, copy_archive, require_no_doctype, too_large
-from geomap.plots.kinds import KINDS, require_kind
+from geomap.plots.kinds import KINDS, ZIPPED_TABLES, is_table, require_kind
 from geomap.plots.members import MEMBER_COLUMNS
 from geomap.plots.table import PLOT_COLUMNS
 from geomap.plots.wkb import require_shallow
@@ -125,6 +125,38 @@ def take_in_members(
     return tables["table"], tables["findings"]
 
 
+def take_in_table(
+    path: Path, names: Sequence[str], *, declared: str | None = None, uploads: bool = False
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The cells of an office's table, whatever it is about: texts, numbers and findings; see `take_in`.
+
+    Parameters
+    ----------
+    names : our names, which tell the header and the sheet of a workbook.
+
+    Returns
+    -------
+    DataFrame : every cell as clean text ("" where empty), columns named as in the file, index = row of the file.
+    DataFrame : the same index and columns; cells that the format itself says are numbers, NaN elsewhere.
+    DataFrame : findings.
+    """
+    path = Path(path)
+    if not uploads and KINDS.get(path.suffix.lower()) in _IN_PLACE:
+        _require_declared(path, declared)
+        tables = _cells(path, names)
+    else:
+        options = {"names": list(names)}
+        tables = _through_child(path, "table", declared=declared, mapping=None, uploads=uploads, options=options)
+    return tables["table"], tables["numbers"], tables["findings"]
+
+
+def _cells(path: Path, names: Sequence[str]) -> dict[str, pd.DataFrame]:
+    from geomap.plots.content import cell_tables
+    from geomap.plots.formats import read_table
+
+    return cell_tables(read_table(path, names))
+
+
 _IN_PLACE: Final = frozenset({"GeoParquet", "GeoJSON", "CSV"})
 
 
@@ -215,6 +247,11 @@ def read_here(
     kind = require_kind(path)
     _require_declared(path, declared)
     source = _tamed(path, folder, kind, most)
+    if what == "table":
+        tables = _cells(source, options["names"])
+        if most is not None:
+            _require_within(path, tables["table"], most)
+        return tables
     if what == "members":
         table, findings = read_members(source, mapping=mapping, **options)
     else:
@@ -250,6 +287,8 @@ def _tamed(path: Path, folder: Path, kind: str, caps: Caps | None) -> Path:
     target = folder / path.name
     if kind == "zipped Shapefile":
         return copy_archive(path, target, wanted=_is_part, room=_room(caps))
+    if kind == ZIPPED_TABLES:
+        return copy_archive(path, target, wanted=is_table, room=_room(caps))
     if kind == "KMZ":
         return copy_archive(path, target, wanted=lambda name: name.endswith(".kml"), room=_room(caps))
     if kind == "Excel workbook":

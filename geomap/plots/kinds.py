@@ -23,6 +23,8 @@ KINDS: Final = {
     ".txt": "CSV",
     ".xlsx": "Excel workbook",
 }
+ZIPPED_TABLES: Final = "ZIP archive of CSV tables"
+"""What ODK Central exports; it has the ending of a zipped Shapefile."""
 _MAGIC: Final = (
     (b"SQLite format 3\0", "GeoPackage"),
     (b"PAR1", "GeoParquet"),
@@ -50,6 +52,8 @@ def require_kind(path: Path) -> str:
     if named is None:
         raise FileError(f"{path.name} is of a kind that is not known.", why="It would be read by guess.", todo=accepted)
     held = _content_kind(path)
+    if named == KINDS[".zip"] and held == ZIPPED_TABLES:
+        return held
     if held != named:
         raise FileError(
             f"{path.name} is named as {named} but holds {_article(held)} {held}.",
@@ -90,7 +94,20 @@ def _archive_kind(path: Path) -> str:
         return "Excel workbook"
     if any(entry.endswith(".shp") for entry in entries):
         return "zipped Shapefile"
-    return "KMZ" if any(entry.endswith(".kml") for entry in entries) else "ZIP archive of other files"
+    if any(entry.endswith(".kml") for entry in entries):
+        return "KMZ"
+    return ZIPPED_TABLES if any(map(is_table, entries)) else "ZIP archive of other files"
+
+
+def is_table(name: str) -> bool:
+    """Whether a member of an archive is a CSV table, and none that a Mac or a form's photos brought along.
+
+    Examples
+    --------
+    >>> is_table("plots.csv"), is_table("__MACOSX/._plots.csv"), is_table("media/list.csv")
+    (True, False, False)
+    """
+    return name.lower().endswith(".csv") and not name.lower().startswith(("__macosx/", "media/"))
 
 
 def markup_kind(text: str) -> str:

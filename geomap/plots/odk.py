@@ -67,7 +67,7 @@ def tidy(content: Content, *, mapping: Mapping[str, str] | None = None, wide: bo
     if wide and (found := _wide(content.frame)):
         content = _long(content, found)
     columns = list(map(str, content.frame.columns))
-    labels = _without_groups(columns) if is_export(columns) else {}
+    labels = without_groups(columns) if is_export(columns) else {}
     return replace(content, labels=labels, hints=_point_hints(content, labels, mapping or {}))
 
 
@@ -176,7 +176,7 @@ def _with_ids(content: Content, owners: Sequence[int | None], has_plot: Sequence
     if any(could_be(label, ("plot_id",)) and not label.startswith("_") for label in last.values()):
         return content
     members = [column for column, label in last.items() if could_be(label, ("member_id",))]
-    keys = [*members[:1], *(column for column in ("_id", "_uuid") if column in frame.columns)]
+    keys = [*members[:1], *(column for column in ("_id", "_uuid", "KEY") if column in frame.columns)]
     cells = [list(map(cell_text, frame[column].tolist())) for column in keys]
     counts: dict[str, int] = {}
     ids = []
@@ -254,9 +254,10 @@ def _long(content: Content, wide: _Wide) -> Content:
     return _with_ids(long, [place for place, _ in pairs], [number > 0 for _, number in pairs])
 
 
-def _without_groups(columns: Sequence[str]) -> dict[str, str]:
+def without_groups(columns: Sequence[str]) -> dict[str, str]:
     """Column → its name without groups, where no other column then has the same."""
-    central = {"submissiondate", "key"} <= {column.casefold() for column in columns}
+    keys = {column.casefold() for column in columns}
+    central = {"submissiondate", "key"} <= keys or {"parent_key", "key"} <= keys
     split: Callable[[str], str] = lambda column: re.split(r"[/-]" if central else "/", column)[-1]  # noqa: E731
     short = {column: split(column) if not _POINT_PART.fullmatch(column) else column for column in columns}
     counts = pd.Series(list(short.values())).str.casefold().value_counts()

@@ -1,5 +1,6 @@
 """From plots as read to plots as used: checked, repaired, measured, and with no ground counted twice."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import geopandas as gpd
@@ -41,6 +42,7 @@ def prepare_plots(
     members: pd.DataFrame | None = None,
     *,
     country: str | None = None,
+    sharers: Iterable[str] = (),
     progress: Progress | None = None,
 ) -> Prepared:
     """Check, repair and measure plots, and share overlapping ground.
@@ -53,6 +55,7 @@ def prepare_plots(
     plots : EPSG:4326, index plot_id (unique), columns of `geomap.plots.table.to_plots`.
     members : index member_id, column declared_area_ha.
     country : name or ISO 3166 code; plots are held against its outline. Without it only the sea is told.
+    sharers : members who have a share of a plot that carries another member's id.
     progress : called with the stage in plain words, how many plots are done, and of how many.
 
     Raises
@@ -91,7 +94,7 @@ def prepare_plots(
     once = count_once(usable, usable["counted_area_ha"])
     found.append(once.findings)
     if members is not None:
-        found.append(checks.check_members(usable, members))
+        found.append(checks.check_members(usable, members, sharers))
     tell("sharing overlaps", total, total)
     return Prepared(
         plots=usable.assign(counted_area_ha=once.counted_area_ha),

@@ -22,7 +22,7 @@ from geomap.plots.content import (
 from geomap.plots.names import check_lookalikes
 from geomap.plots.outlines import Outlines, settle, to_lonlat
 from geomap.plots.row_outlines import row_outlines
-from geomap.plots.utm import projected, require_degrees, require_metres
+from geomap.plots.utm import in_stated_zones, projected, require_degrees, require_metres
 
 PLOT_TEXTS: Final = ("member_id", "cooperative_id", "community", "crop")
 PLOT_NUMBERS: Final = ("declared_area_ha", "gps_accuracy_m", "planted_share", "planted_year", "hives")
@@ -88,8 +88,12 @@ def plots_from(
         list(frame.columns), names, mapping=mapping, file=name, labels=content.labels, hints=content.hints
     )
     outlines, used = row_outlines(content, found)
+    zoned = []
     if crs is not None and not content.has_crs:
         outlines = projected(outlines, crs, name=name)
+    elif not content.has_crs:
+        outlines, said_zones = in_stated_zones(outlines, frame, name=name, country=content.country)
+        zoned.append(said_zones)
     require_degrees(outlines, name=name, country=content.country)
     columns: dict[str, pd.Series] = {"given_id": text_column(frame, found.get("plot_id"))}
     columns |= {ours: text_column(frame, found.get(ours)) for ours in PLOT_TEXTS}
@@ -107,6 +111,7 @@ def plots_from(
     said = [
         *content.findings,
         *row_findings(content, labels),
+        *zoned,
         repeated,
         *(part for fault in faults for part in [fault(labels)]),
     ]

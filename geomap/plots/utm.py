@@ -1,18 +1,30 @@
 """Coordinates in metres: recognised, the UTM zones of the country offered, never taken without being told."""
 
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError as UnknownCrs
 
 from geomap.errors import CrsError
+from geomap.findings import make_findings
+from geomap.plots.columns import ZONE_NAMES, could_be
 from geomap.plots.outlines import Outlines, to_lonlat
+from geomap.plots.values import cell_text
+
+_ZONE: Final = re.compile(
+    r"(?:(?:wgs ?84|utm|zone|zona|huso|fuso|fuseau|epsg)[\s:/_-]*)*(?P<number>32[67]\d\d|\d{1,2})[\s_-]*"
+    r"(?P<letter>norte?|north|nord|sur|south|sud|sul|[c-hj-np-x])?",
+    re.IGNORECASE,
+)
+_CODE_DIGITS: Final = 5
 
 NEAR_DEG: Final = 0.25
 """How far beyond a country's outline its plots may seem to lie (outlines are simplified)."""
@@ -80,6 +92,60 @@ def fitting_zones(x: float, y: float, country: str) -> list[str]:
         if np.isfinite([lon, lat]).all() and shapely.dwithin(outline, shapely.Point(lon, lat), NEAR_DEG):
             fitting.append(zone)
     return fitting
+
+
+def read_zone(text: str, country: str = "") -> str:
+    """The UTM zone that a cell names, such as "16N"; "" where it names none for sure.
+
+    N and S are the halves of the Earth; any other letter is a band of the military grid (C to M lie south). A number
+    alone counts where the country has one zone of this number.
+
+    Examples
+    --------
+    >>> [read_zone(text) for text in ["16 N", "UTM zona 16 Norte", "16P", "37M", "EPSG:32737", "16", "Norte", "61N"]]
+    ['16N', '16N', '16N', '37S', '37S', '', '', '']
+    >>> read_zone("16", "HN"), read_zone("37", "KE")
+    ('16N', '')
+    """
+    found = _ZONE.fullmatch(text.strip())
+    if not found:
+        return ""
+    number, letter = found["number"], (found["letter"] or "")[:1].upper()
+    if len(number) == _CODE_DIGITS:
+        number, letter = number[3:], "N" if number[2] == "6" else "S"
+    if not 1 <= int(number) <= 60:
+        return ""
+    if not letter:
+        own = [zone for zone in utm_zones(country.strip().upper()) if zone[:-1] == str(int(number))]
+        return own[0] if len(own) == 1 else ""
+    return f"{int(number)}{'S' if letter == 'S' or letter < 'N' else 'N'}"
+
+
+def in_stated_zones(
+    outlines: Outlines, frame: pd.DataFrame, *, name: str, country: str = ""
+) -> tuple[Outlines, pd.DataFrame]:
+    """Shapes in metres whose row names their UTM zone, in EPSG:4326, and a finding that says which zones were read.
+
+    All other shapes stay as they are.
+    """
+    columns = [str(column) for column in frame.columns if could_be(str(column), ZONE_NAMES)]
+    centres = _centres(outlines.geometry)
+    metres = in_metres(centres[:, 0], centres[:, 1])
+    if len(columns) != 1 or not metres.any():
+        return outlines, make_findings("utm_zone", [], [])
+    zones = np.array([read_zone(cell_text(cell), country) for cell in frame[columns[0]].tolist()], dtype=object)
+    zones[~metres] = ""
+    shapes, said = outlines.geometry.copy(), []
+    for zone in sorted(set(zones) - {""}):
+        rows = zones == zone
+        shapes[rows] = to_lonlat(gpd.GeoSeries(shapes[rows], crs=epsg(zone)), name=name)
+        said.append(f"{zone} ({rows.sum():,} rows)")
+    message = (
+        f"{name}: coordinates in metres were read in UTM zone {', '.join(said)}, as the column {columns[0]!r} says. "
+        "Look at the plots on the map."
+    )
+    done = Outlines(shapes, outlines.problems, outlines.repairs, outlines.accuracy_m)
+    return done, make_findings("utm_zone", [""] * bool(said), message)
 
 
 def require_degrees(outlines: Outlines, *, name: str, country: str = "") -> None:

@@ -11,11 +11,12 @@ import python_calamine
 
 from geomap.errors import FileError
 from geomap.findings import make_findings
-from geomap.plots.cells import Range, Rows, header_of, table_of
+from geomap.plots.cells import HEADER_SEARCH, Range, Rows, header_of, table_of
 from geomap.plots.columns import could_be, matching_names, name_key
 from geomap.plots.content import Content
 from geomap.plots.kinds import empty
 from geomap.plots.odk import join_repeats
+from geomap.plots.template import marked_kind, wanted_kind
 from geomap.plots.values import cell_text, clean_text
 
 MOST_SHEET_BYTES = 500_000_000
@@ -40,13 +41,14 @@ def read_workbook(path: Path, *, names: Sequence[str]) -> Content:
     """The sheet of a workbook whose header holds most of our `names`; the first of equals.
 
     Sheets with the same header are one table; where it has no column for the community, the sheets' names are it.
-    Sheets of repeats (ODK, Kobo) are joined to the sheet of their submissions.
+    Sheets of repeats (ODK, Kobo) are joined to the sheet of their submissions. Of the template's sheets only those
+    count that are made for these names (see `geomap.plots.template`).
 
     Raises
     ------
-    FileError : damaged, protected, too large, or nothing in it.
+    FileError : damaged, protected, too large, nothing in it, or a template without a sheet for these names.
     """
-    sheets = _sheets(path, names)
+    sheets = _own_sheets(_sheets(path, names), path.name, names)
     repeats = join_repeats({sheet.name: _table(sheet, path.name, names) for sheet in sheets if _is_odk(sheet)}, names)
     if repeats is not None:
         return repeats
@@ -58,6 +60,21 @@ def read_workbook(path: Path, *, names: Sequence[str]) -> Content:
     else:
         content = _joined([_table(sheet, path.name, names) for sheet in different], different)
     return replace(content, findings=(*content.findings, *_copy_note(alike, different, path.name)))
+
+
+def _own_sheets(sheets: list[Sheet], name: str, names: Sequence[str]) -> list[Sheet]:
+    """The template's sheet for these names, else the sheets that are none of the template's."""
+    kinds = [marked_kind(sheet.rows[:HEADER_SEARCH]) for sheet in sheets]
+    wanted = wanted_kind(names)
+    own = [sheet for sheet, kind in zip(sheets, kinds, strict=True) if wanted and kind == wanted]
+    rest = [sheet for sheet, kind in zip(sheets, kinds, strict=True) if not kind]
+    if not own and not rest:
+        raise FileError(
+            f"{name} is a template without a sheet for {wanted.replace('_', ' ') or 'this table'}.",
+            why=f"Its sheets are those for {', '.join(sorted({kind.replace('_', ' ') for kind in kinds}))}.",
+            todo="Give the file that holds the table, or make the template again and fill in that sheet.",
+        )
+    return own or rest
 
 
 def _score(labels: Sequence[str], names: Sequence[str]) -> int:

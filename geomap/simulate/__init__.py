@@ -10,6 +10,9 @@ _HOMES: Final = {
     "Simulation": "truth",
     "simulate_cooperatives": "truth",
     "simulate_supply": "truth",
+    "Breaks": "worlds",
+    "SupplyWorld": "worlds",
+    "supply_world": "worlds",
 }
 
 __all__ = list(_HOMES)

@@ -1,8 +1,5 @@
-"""Crops, base yields, product forms and age curves, each number with its source."""
+"""Crops, countries, base yields and age curves, each number with its source."""
 
-import dataclasses
-import difflib
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -14,6 +11,29 @@ import pycountry
 
 from geomap import reference
 from geomap.errors import NumberError, UnknownNameError
+from geomap.supply.crop_tables import CropTables, crop_name, fold, kin, reference_tables, rows_of, unknown_name
+from geomap.supply.forms import Conversion, conversion, form_name, form_title, own_conversion
+
+__all__ = [
+    "WORLD",
+    "BaseYield",
+    "Basis",
+    "Conversion",
+    "Crop",
+    "age_factor",
+    "base_yield",
+    "conversion",
+    "country_code",
+    "country_name",
+    "crop",
+    "error_cv",
+    "form_name",
+    "form_title",
+    "is_declared_for",
+    "own_base_yield",
+    "own_conversion",
+    "usual_density",
+]
 
 Basis = Literal["planted", "bearing", "hive"]
 """What a base yield counts: a planted hectare (what national statistics count), a bearing hectare or a hive."""
@@ -26,8 +46,9 @@ _OTHER_COUNTRY_NAMES: Final = {"ivory coast": "CI", "sao tome": "ST", "dr congo"
 class Crop:
     """A crop.
 
-    `unit` is what bears it (ha or hive); `incompatible` names the legend column that rules classes out; `planted_share`
-    of a plot is taken to be planted where none is declared.
+    `kind_of` is the crop that this one is a kind of, or ""; `unit` is what bears it (ha or hive); `incompatible` names
+    the legend column that rules classes out; `planted_share` of a plot is taken to be planted where none is declared;
+    an outturn that names no forms leads from `outturn_from` to `outturn_to`.
     """
 
     name: str
@@ -37,13 +58,17 @@ class Crop:
     incompatible: str
     planted_share: float
     season_start_month: int
+    kind_of: str = ""
+    outturn_from: str = ""
+    outturn_to: str = ""
 
 
 @dataclass(frozen=True)
 class BaseYield:
     """Kilograms of `form` per year and planted hectare, bearing hectare or hive.
 
-    `country` is an ISO 3166 two-letter code or "world"; `fallback`: the world's figure stands in for a country.
+    `crop` is the crop whose figure it is: where arabica has none of its own, that of all coffee. `country` is an ISO
+    3166 two-letter code or "world"; `fallback`: the world's figure stands in for a country.
     """
 
     crop: str
@@ -56,26 +81,8 @@ class BaseYield:
     fallback: bool = False
 
 
-@dataclass(frozen=True)
-class Conversion:
-    """Kilograms of `to_form` from one kilogram of `from_form`, with the relative standard error of that factor."""
-
-    crop: str
-    from_form: str
-    to_form: str
-    factor: float
-    cv: float
-    source: str
-    support: str
-
-    @property
-    def pair(self) -> str:
-        """Name of the pair of forms, by which its error is shared."""
-        return f"{self.from_form}>{self.to_form}"
-
-
-def crop(name: str) -> Crop:
-    """The crop of this name.
+def crop(name: str, *, tables: CropTables | None = None) -> Crop:
+    """The crop of this name, title or name in another language.
 
     Raises
     ------
@@ -85,22 +92,47 @@ def crop(name: str) -> Crop:
     --------
     >>> crop("cocoa").default_form
     'dry'
+    >>> crop("arabica").name, crop("arabica").kind_of
+    ('coffee-arabica', 'coffee')
     """
-    known = reference.table("crops").set_index("crop")
-    key = name.strip().lower()
-    if key not in known.index:
-        raise _unknown("crop", name, known.index, why="Base yields and product forms are those of a crop.")
-    row = known.loc[key]
-    ruled_out = "" if pd.isna(row["incompatible"]) else str(row["incompatible"])
+    key = crop_name(name, tables)
+    row = (tables or reference_tables()).crops.set_index("crop").loc[key]
+    texts = {
+        column: "" if pd.isna(row[column]) else str(row[column])
+        for column in ("title", "default_form", "incompatible", "kind_of", "outturn_from", "outturn_to")
+    }
     return Crop(
         name=key,
-        title=str(row["title"]),
-        default_form=str(row["default_form"]),
         unit=row["unit"],
-        incompatible=ruled_out,
         planted_share=float(row["planted_share"]),
         season_start_month=int(row["season_start_month"]),
+        **texts,
     )
+
+
+def is_declared_for(declared: Iterable[str], crop: Crop, *, tables: CropTables | None = None) -> npt.NDArray[np.bool_]:
+    """Whether a plot's declared crop may be `crop`: the same, a kind of it, what it is a kind of, or nothing declared.
+
+    A plot of "coffee" may be arabica; one of robusta may not.
+
+    Examples
+    --------
+    >>> is_declared_for(["", "Coffee", "robusta", "café arábica", "maize"], crop("coffee-arabica")).tolist()
+    [True, True, False, True, False]
+    """
+    names = list(declared)
+    verdict = {text: _may_be(text, crop.name, tables) for text in set(names)}
+    return np.array([verdict[text] for text in names], dtype=bool)
+
+
+def _may_be(text: str, name: str, tables: CropTables | None) -> bool:
+    if not text.strip():
+        return True
+    try:
+        told = crop_name(text, tables)
+    except UnknownNameError:
+        return False
+    return told in kin(name, tables) or name in kin(told, tables)
 
 
 def country_code(text: str) -> str:
@@ -115,13 +147,13 @@ def country_code(text: str) -> str:
     >>> country_code("Honduras"), country_code("Côte d'Ivoire"), country_code("hn"), country_code("Perú")
     ('HN', 'CI', 'HN', 'PE')
     """
-    key = _fold(text)
+    key = fold(text)
     if key == WORLD:
         return WORLD
     names = _country_names()
     if key not in names:
         why = "The base yield and the harvest months are those of a country."
-        raise _unknown("country", text, names, why=why, listed=False)
+        raise unknown_name("country", text, names, why=why, listed=False)
     return names[key]
 
 
@@ -139,11 +171,12 @@ def country_name(code: str) -> str:
     return str(getattr(found, "common_name", getattr(found, "name", code)))
 
 
-def base_yield(crop_name: str, country: str) -> BaseYield:
+def base_yield(crop_name: str, country: str, *, tables: CropTables | None = None) -> BaseYield:
     """Base yield of a crop in a country; the world's where the country has none, marked `fallback`.
 
+    A kind of a crop without a figure of its own takes that of the crop: arabica in Peru takes that of all coffee there.
     Every figure is weak or medium: published averages of one origin lie two to five times apart. The cooperative's own
-    figure is better: see `own_base_yield`.
+    figure is better: see `geomap.supply.yields`.
 
     Parameters
     ----------
@@ -161,20 +194,22 @@ def base_yield(crop_name: str, country: str) -> BaseYield:
     (109.0, 'dry', 'planted')
     >>> base_yield("coffee", "Kenya").fallback
     True
+    >>> base_yield("arabica", "Peru").crop
+    'coffee'
     """
-    of_crop, code = crop(crop_name), country_code(country)
-    rows = reference.table("base_yields")
-    rows = rows[rows["crop"] == of_crop.name].set_index("country")
+    of_crop, code = crop(crop_name, tables=tables), country_code(country)
+    rows = rows_of((tables or reference_tables()).base_yields, of_crop.name, ["country"], tables).set_index("country")
     found = code if code in rows.index else WORLD
     if found not in rows.index:
+        known = ", ".join(map(country_name, rows.index)) or "none"
         raise UnknownNameError(
             f"No base yield of {of_crop.title} in {country_name(code)} is known.",
             why="Without it there are no kilograms.",
-            todo=f"Give your own. Known countries: {', '.join(map(country_name, rows.index))}.",
+            todo=f"Give your own. Known countries: {known}.",
         )
     row = rows.loc[found]
     return BaseYield(
-        crop=of_crop.name,
+        crop=str(row["crop"]),
         country=found,
         form=str(row["form"]),
         basis=row["basis"],
@@ -186,7 +221,13 @@ def base_yield(crop_name: str, country: str) -> BaseYield:
 
 
 def own_base_yield(
-    crop_name: str, country: str, kg_ha: float, *, basis: Basis | None = None, form: str | None = None
+    crop_name: str,
+    country: str,
+    kg_ha: float,
+    *,
+    basis: Basis | None = None,
+    form: str | None = None,
+    tables: CropTables | None = None,
 ) -> BaseYield:
     """Base yield that the user gives, in kilograms of `form` per hectare (or hive) and year.
 
@@ -206,13 +247,13 @@ def own_base_yield(
     >>> own_base_yield("coffee", "HN", 980, basis="bearing").kg_ha
     980.0
     """
-    of_crop = crop(crop_name)
+    of_crop = crop(crop_name, tables=tables)
     if not (np.isfinite(kg_ha) and kg_ha > 0):
         raise NumberError(f"A base yield of {kg_ha:g} kg cannot be.", todo="Give a number above 0.")
     return BaseYield(
         crop=of_crop.name,
         country=country_code(country),
-        form=form_name(of_crop.name, form or of_crop.default_form),
+        form=form_name(of_crop.name, form or of_crop.default_form, tables=tables),
         basis="hive" if of_crop.unit == "hive" else (basis or "planted"),
         kg_ha=float(kg_ha),
         source="given by the user",
@@ -220,83 +261,9 @@ def own_base_yield(
     )
 
 
-def form_name(crop_name: str, text: str) -> str:
-    """Name of a product form of a crop, as the tables write it.
-
-    Examples
-    --------
-    >>> form_name("coffee", "Exportable green")
-    'exportable-green'
-    """
-    forms = reference.table("forms")
-    known = forms.loc[forms["crop"] == crop(crop_name).name, "form"]
-    key = "-".join(text.strip().lower().replace("_", " ").replace("-", " ").split())
-    if key not in set(known):
-        raise _unknown("product form", text, known, why=f"Kilograms of {crop_name} are those of one of its forms.")
-    return key
-
-
-def form_title(crop_name: str, form: str) -> str:
-    """Product form in words.
-
-    Examples
-    --------
-    >>> form_title("coffee", "green")
-    'green coffee'
-    """
-    forms = reference.table("forms").set_index("form")
-    return str(forms.loc[form_name(crop_name, form), "title"])
-
-
-def conversion(crop_name: str, from_form: str, to_form: str) -> Conversion:
-    """Factor from one product form to another: from the table, its inverse, or both by way of one form between.
-
-    The factor of an inverse is 1 divided by the table's; by way of a form between, factors multiply and relative errors
-    add in squares. Of several ways the one with the smallest error is taken.
-
-    Raises
-    ------
-    UnknownNameError : no form has this name, or no way leads from one to the other.
-
-    Examples
-    --------
-    >>> conversion("coffee", "parchment", "green").factor
-    0.8
-    >>> conversion("coffee", "green", "parchment").factor
-    1.25
-    >>> round(conversion("coffee", "green", "exportable-green").factor, 6)  # .725 / .80
-    0.90625
-    """
-    start, end = form_name(crop_name, from_form), form_name(crop_name, to_form)
-    if start == end:
-        return Conversion(crop_name, start, end, 1.0, 0.0, "the same form", "strong")
-    steps = _conversions(crop(crop_name).name)
-    ways = [steps[start, end]] if (start, end) in steps else []
-    ways += [_chain(first, steps[via, end]) for (a, via), first in steps.items() if a == start and (via, end) in steps]
-    if not ways:
-        raise UnknownNameError(
-            f"No factor leads from {form_title(crop_name, start)} to {form_title(crop_name, end)}.",
-            why="The base yield is in one form and the result in another.",
-            todo="Choose another form, or give a base yield in the form you want.",
-        )
-    return min(ways, key=lambda way: way.cv)
-
-
-def own_conversion(crop_name: str, from_form: str, to_form: str, factor: float) -> Conversion:
-    """Factor that the user gives (the cooperative's own outturn), with the error of the table's factor.
-
-    Examples
-    --------
-    >>> own_conversion("coffee", "parchment", "green", 0.78).factor
-    0.78
-    """
-    if not (np.isfinite(factor) and factor > 0):
-        raise NumberError(f"A conversion factor of {factor:g} cannot be.", todo="Give a number above 0.")
-    default = conversion(crop_name, from_form, to_form)
-    return dataclasses.replace(default, factor=float(factor), source="given by the user", support="medium")
-
-
-def age_factor(crop_name: str, age_years: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def age_factor(
+    crop_name: str, age_years: npt.ArrayLike, *, tables: CropTables | None = None
+) -> npt.NDArray[np.float64]:
     """Share of a full yield that plants of this age bear: g(age), 1 where the age is not known.
 
     Age counts from planting, stumping or renovation, in whole years; before planting it is 0. The curve is weak.
@@ -308,14 +275,27 @@ def age_factor(crop_name: str, age_years: npt.ArrayLike) -> npt.NDArray[np.float
            1.  ])
     """
     ages = np.asarray(age_years, dtype=float)
-    curves = reference.table("age_curves")
-    curve = curves[curves["crop"] == crop(crop_name).name].sort_values("year_from")
+    name = crop(crop_name, tables=tables).name
+    curve = rows_of((tables or reference_tables()).age_curves, name, [], tables).sort_values("year_from")
     if curve.empty:
         return np.ones_like(ages)
     known = np.isfinite(ages)
     years = np.where(known, np.maximum(ages, 0.0), 0.0)
     step = np.searchsorted(curve["year_from"].to_numpy(float), years, side="right") - 1
     return np.where(known, curve["factor"].to_numpy(float)[step], 1.0)
+
+
+def usual_density(crop_name: str, country: str, *, tables: CropTables | None = None) -> float:
+    """Trees per hectare that are usual in an origin; NaN where the table has no figure. Every figure is weak.
+
+    Examples
+    --------
+    >>> usual_density("cocoa", "GH"), usual_density("arabica", "CO")
+    (1111.0, 5200.0)
+    """
+    name, code = crop(crop_name, tables=tables).name, country_code(country)
+    rows = rows_of((tables or reference_tables()).densities, name, ["country"], tables).set_index("country")
+    return float(rows["trees_ha"].get(code, np.nan))
 
 
 def error_cv(source: str) -> float:
@@ -330,49 +310,10 @@ def error_cv(source: str) -> float:
     return 0.0 if pd.isna(value) else float(value)
 
 
-def _conversions(crop_name: str) -> dict[tuple[str, str], Conversion]:
-    rows = reference.table("conversions")[["crop", "from_form", "to_form", "factor", "cv", "source", "support"]]
-    given = [Conversion(*row) for row in rows[rows["crop"] == crop_name].itertuples(index=False, name=None)]
-    inverse = [
-        dataclasses.replace(
-            one, from_form=one.to_form, to_form=one.from_form, factor=1 / one.factor, source=f"1 / ({one.source})"
-        )
-        for one in given
-    ]
-    return {(one.from_form, one.to_form): one for one in [*inverse, *given]}
-
-
-def _chain(first: Conversion, second: Conversion) -> Conversion:
-    weaker = min(first.support, second.support, key=["weak", "medium", "strong"].index)
-    return Conversion(
-        crop=first.crop,
-        from_form=first.from_form,
-        to_form=second.to_form,
-        factor=first.factor * second.factor,
-        cv=float(np.hypot(first.cv, second.cv)),
-        source=f"{first.source}; then {second.source}",
-        support=weaker,
-    )
-
-
-def _fold(text: str) -> str:
-    """Lower case without accents, so that Perú is found as Peru."""
-    plain = unicodedata.normalize("NFKD", text.strip().casefold().replace("’", "'"))
-    return "".join(letter for letter in plain if not unicodedata.combining(letter))
-
-
 def _country_names() -> dict[str, str]:
     """Two-letter code by folded name, two-letter and three-letter code."""
     names = dict(_OTHER_COUNTRY_NAMES)
     for one in pycountry.countries:
         other = [getattr(one, kind, one.name) for kind in ("common_name", "official_name")]
-        names |= {_fold(spelling): one.alpha_2 for spelling in (one.name, one.alpha_2, one.alpha_3, *other)}
+        names |= {fold(spelling): one.alpha_2 for spelling in (one.name, one.alpha_2, one.alpha_3, *other)}
     return names
-
-
-def _unknown(kind: str, name: str, known: Iterable[str], *, why: str, listed: bool = True) -> UnknownNameError:
-    choices = sorted(known)
-    close = difflib.get_close_matches(_fold(name), choices, n=1, cutoff=0.5)
-    guess = f"Did you mean '{close[0] if listed else close[0].title()}'? " if close else ""
-    todo = f"Known: {', '.join(choices)}." if listed else "Give the English name or the two-letter ISO 3166 code."
-    return UnknownNameError(f"No {kind} is called '{name}'.", why=why, todo=guess + todo)

@@ -85,6 +85,43 @@ def join_items(parts: Sequence[Items]) -> Items:
     )
 
 
+def share_items(items: Items, owners: pd.DataFrame, cooperatives: "pd.Series[str] | None" = None) -> Items:
+    """The same items, one per plot and owner: kilograms and hectares are divided by the owners' shares.
+
+    Sums over plots, cooperatives and everything stay what they were; members get their part. A plot's own errors are
+    the same for all of its owners, as its index stays.
+
+    Parameters
+    ----------
+    owners : plot_id, member_id, share; shares of a plot add up to 1, as `plot_shares` returns them.
+    cooperatives : cooperative by member; an owner that it does not know stays with the plot's.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"member_id": ["A"], "cooperative_id": ["C"], "mean_kg": [90.0], "area_ha": [3.0],
+    ...                       "productive_ha": [3.0], "hives": [0.0]}, index=["P"])
+    >>> owners = pd.DataFrame({"plot_id": ["P", "P"], "member_id": ["A", "B"], "share": [2 / 3, 1 / 3]})
+    >>> none = pd.DataFrame(index=["P"])
+    >>> share_items(Items(table, none, none, pd.Series(dtype=float)), owners).table["mean_kg"].round(6).tolist()
+    [60.0, 30.0]
+    """
+    place = items.table.index.get_indexer(owners["plot_id"])
+    owners, place = owners[place >= 0], place[place >= 0]
+    table, share = items.table.iloc[place], owners["share"].to_numpy(float)
+    member = pd.Series(owners["member_id"].to_numpy(), index=table.index, dtype="str")
+    parts = {name: table[name].to_numpy(float) * share for name in ("mean_kg", "area_ha", "productive_ha", "hives")}
+    coops = table["cooperative_id"]
+    if cooperatives is not None:
+        known = cooperatives.reindex(member).set_axis(table.index)
+        coops = known.where(known.notna() & (known != ""), coops).astype("str")
+    return replace(
+        items,
+        table=table.assign(member_id=member, cooperative_id=coops, **parts),
+        cv=items.cv.iloc[place],
+        map_share=items.map_share.iloc[place],
+    )
+
+
 @cache
 def shared_by() -> dict[str, tuple[str, ...]]:
     """Columns that share the error of each source, from the reference table; map errors stand apart.

@@ -4,12 +4,11 @@ import re
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from scipy.special import betainc
 
 from geomap import reference
 from geomap.errors import UnknownNameError
+from geomap.supply.course import Floats, kilograms, month_names, shifted
 from geomap.supply.crops import country_code
 from geomap.supply.crops import crop as find_crop
 
@@ -23,13 +22,6 @@ A month that bears 1/6 of the crop on average bears between .04 and .33 of it in
 
 SHIFT_MONTHS: Final = 0.5
 """Standard deviation by which a harvest comes early or late, in months."""
-
-_SHIFT_NODES: Final = 9
-_TOTAL_NODES: Final = 15
-_LOG_SHARES: Final = np.linspace(-16.0, 0.0, 641)
-_HALVINGS: Final = 32
-
-Floats = npt.NDArray[np.float64]
 
 
 def parse_season(text: str) -> int:
@@ -56,6 +48,13 @@ def parse_season(text: str) -> int:
     )
 
 
+def rows_of_crop(table: pd.DataFrame, crop: str) -> pd.DataFrame:
+    """Rows of a reference table for this crop; those of its kind ("coffee" for "coffee-arabica") where it has none."""
+    name = find_crop(crop).name
+    own = table[table["crop"] == name]
+    return own if len(own) else table[table["crop"] == name.partition("-")[0]]
+
+
 def harvest_calendar(crop: str, country: str) -> "pd.Series[float]":
     """Share of the year's crop per calendar month (1–12, adding up to 1); empty where no calendar is known.
 
@@ -67,7 +66,8 @@ def harvest_calendar(crop: str, country: str) -> "pd.Series[float]":
     {1: 0.25, 2: 0.25, 3: 0.25, 4: 0.0, 5: 0.0, 6: 0.0, 7: 0.0, 8: 0.0, 9: 0.0, 10: 0.0, 11: 0.0, 12: 0.25}
     """
     rows = reference.table("calendars")
-    rows = rows[(rows["crop"] == find_crop(crop).name) & (rows["country"] == country_code(country))]
+    rows = rows[rows["country"] == country_code(country)]
+    rows = rows_of_crop(rows, crop)
     if rows.empty:
         return pd.Series([], index=pd.Index([], name="month", dtype=int), name="share", dtype=float)
     shares = rows.groupby("month")["share"].sum().reindex(range(1, 13), fill_value=0.0).rename_axis("month")
@@ -85,8 +85,8 @@ def months(
     """Kilograms of each cooperative in each month of a season, with log-normal totals and uncertain months.
 
     A month's share is Beta(κ π, κ (1 − π)), π its share in the calendar moved by a shift of N(0, .5 month) (9 nodes);
-    the total is log-normal (15 Gauss–Hermite nodes over its logarithm). What leaves the season at one end by a shift
-    comes in at the other, from the neighbouring season: so the months' means add up to the total. Quantiles do not.
+    the total is log-normal. What leaves the season at one end by a shift comes in at the other, from the neighbouring
+    season: so the months' means add up to the total. Quantiles do not.
 
     Parameters
     ----------
@@ -107,66 +107,50 @@ def months(
     >>> table.loc[3:4, ["month", "mean_kg", "p50_kg"]].to_numpy().tolist()
     [['2027-01', 167.0, 130.0], ['2027-02', 167.0, 130.0]]
     """
-    first_year = parse_season(season)
+    names = season_months(season, start_month)
     if calendar.empty or totals.empty:
-        empty = pd.DataFrame({name: pd.Series(dtype="str" if name in COLUMNS[:3] else float) for name in COLUMNS})
-        return empty[COLUMNS]
-    numbers = [(start_month - 1 + step) % 12 + 1 for step in range(12)]
-    names = [f"{first_year + (number < start_month):04d}-{number:02d}" for number in numbers]
-    shares, weights = _shifted(calendar.reindex(numbers).to_numpy(float))
+        return no_months()
+    totals = totals.sort_index(kind="stable")
+    own = calendar.reindex(season_numbers(start_month)).to_numpy(float)
+    shares, weights = shifted(np.tile(own, (len(totals), 1)), SHIFT_MONTHS)
     mean, var = totals["mean_kg"].to_numpy(float), totals["var"].to_numpy(float)
-    spread = np.sqrt(np.log1p(np.divide(var, mean**2, out=np.zeros_like(mean), where=mean > 0)))
-    parts = []
-    for name, share in zip(names, shares.T, strict=True):
-        below = _below(share, weights)
-        quantiles = {f"p{100 * q:.0f}_kg": mean * _quantile(q, spread, below) for q in (0.1, 0.5, 0.9)}
-        month = {
-            "cooperative_id": totals.index,
-            "month": name,
-            "quantity": quantity,
-            "mean_kg": mean * (weights @ share),
-        }
-        parts.append(pd.DataFrame(month | quantiles))
-    table = pd.concat(parts, ignore_index=True)
-    return table.sort_values(["cooperative_id", "month"], kind="stable", ignore_index=True)[COLUMNS]
+    found = kilograms(shares, mean, var, weights=weights, concentration=np.full(len(totals), CONCENTRATION))
+    means = mean[:, None] * np.einsum("n,cnm->cm", weights, shares)
+    return month_table(totals.index, names, quantity, means, found)
 
 
-def _shifted(shares: Floats) -> tuple[Floats, Floats]:
-    """Shares of the twelve months for each shift of the season (nodes × 12), and the weights of the shifts."""
-    nodes, weights = _normal_nodes(_SHIFT_NODES)
-    rows = []
-    for shift in SHIFT_MONTHS * nodes:
-        whole = int(np.floor(shift))
-        part = shift - whole
-        rows.append((1 - part) * np.roll(shares, whole) + part * np.roll(shares, whole + 1))
-    return np.array(rows), weights
+def season_numbers(start_month: int) -> list[int]:
+    """Calendar months (1–12) in the order of the season."""
+    return [(start_month - 1 + step) % 12 + 1 for step in range(12)]
 
 
-def _normal_nodes(count: int) -> tuple[Floats, Floats]:
-    """Nodes and weights that integrate over a standard normal variable."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(count)
-    return nodes, weights / weights.sum()
+def season_months(season: str, start_month: int) -> tuple[str, ...]:
+    """Names of the twelve months of a season.
+
+    Examples
+    --------
+    >>> season_months("2026/27", 10)[::11]
+    ('2026-10', '2027-09')
+    """
+    return month_names(f"{parse_season(season):04d}-{start_month:02d}", 12)
 
 
-def _below(share: Floats, weights: Floats) -> Floats:
-    """Probability that the month's share of the season is at most exp(_LOG_SHARES), over all shifts."""
-    a = CONCENTRATION * share[:, None]
-    inside = np.clip(a, 1e-12, CONCENTRATION - 1e-12)
-    chance = betainc(inside, CONCENTRATION - inside, np.exp(_LOG_SHARES))
-    chance = np.where(a <= 0, 1.0, chance)
-    chance[:, -1] = 1.0
-    return np.asarray(weights @ chance)
+def month_table(
+    cooperatives: pd.Index, names: tuple[str, ...], quantity: str, means: Floats, quantiles: Floats
+) -> pd.DataFrame:
+    """The monthly table from means (cooperatives, months) and P10, P50, P90 (3, cooperatives, months)."""
+    count = len(cooperatives)
+    columns = {
+        "cooperative_id": np.repeat(cooperatives.to_numpy(dtype=object), len(names)),
+        "month": np.tile(np.array(names, dtype=object), count),
+        "quantity": quantity,
+        "mean_kg": means.ravel(),
+    }
+    columns |= {name: values.ravel() for name, values in zip(COLUMNS[4:], quantiles, strict=True)}
+    table = pd.DataFrame(columns, columns=COLUMNS)
+    return table.astype(dict.fromkeys(COLUMNS[:3], "str"))
 
 
-def _quantile(q: float, spread: Floats, below: Floats) -> Floats:
-    """Quantile of share × total ÷ mean total, for log-normal totals of these log standard deviations."""
-    nodes, weights = _normal_nodes(_TOTAL_NODES)
-    log_total = spread[:, None] * nodes - spread[:, None] ** 2 / 2
-    low = np.full(len(spread), _LOG_SHARES[0]) + log_total.min(axis=1, initial=0.0)
-    high = log_total.max(axis=1, initial=0.0)
-    nothing = below[0] >= q
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        reached = np.interp(middle[:, None] - log_total, _LOG_SHARES, below) @ weights >= q
-        low, high = np.where(reached, low, middle), np.where(reached, middle, high)
-    return np.zeros(len(spread)) if nothing else np.exp(high)
+def no_months() -> pd.DataFrame:
+    """The monthly table without a row."""
+    return month_table(pd.Index([]), (), "", np.empty((0, 0)), np.empty((3, 0, 0)))

@@ -7,8 +7,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from geomap.lookup import is_among
+from geomap.supply.crop_tables import CropTables
 from geomap.supply.crops import BaseYield, Conversion, Crop, age_factor, error_cv
 from geomap.supply.items import Items, shared_by
+from geomap.supply.terms import base_terms
 
 PATCH_CELLS: Final = 9
 """Cells that are right or wrong together: one patch of a map is about 3 × 3 cells."""
@@ -28,6 +30,8 @@ _ITEM_COLUMNS: Final = [
     "y",
     "g",
     "k",
+    "density_factor",
+    "damage_share",
     "productive_ha",
     "mean_kg",
     "uncovered",
@@ -54,6 +58,9 @@ def plot_potential(
     season_year: int | None = None,
     ratios: pd.DataFrame | None = None,
     country: str | None = None,
+    terms: pd.DataFrame | None = None,
+    attributes: pd.DataFrame | None = None,
+    tables: CropTables | None = None,
 ) -> Items:
     """Potential of each usable plot in kilograms of the product form: S = A · f · p · y · g · k, with its errors.
 
@@ -64,6 +71,8 @@ def plot_potential(
     p: share planted, declared or the crop's default; g: age factor. Where y counts planted hectares, both are inside y
     and not applied again, except that a plot too young to bear yields 0. Honey: hives × kilograms per hive; f is 1 and
     area plays no part; the number of hives is taken as known, hives that are not told count as none.
+    Own figures of a cooperative, a yield map and own outturns come in by `terms`; renovation, trees per hectare and
+    damage by `attributes`, which multiply S by density_factor · (1 − damage_share).
 
     Parameters
     ----------
@@ -77,6 +86,9 @@ def plot_potential(
     season_year : year in which the season begins, from which ages count; without it no age is known.
     ratios : of `declared_ratios`; taken from the plots alone where not given.
     country : two-letter code of the origin; that of `base` where not given.
+    terms : of `base_terms(plots, ...)`; `base` and `conversion` for every plot where not given.
+    attributes : of `plot_attributes(plots, ...)`; age counts from planted_year where not given.
+    tables : with the user's own crop.
 
     Returns
     -------
@@ -109,8 +121,10 @@ def plot_potential(
     land[uncovered] = _borrowed(land[~uncovered], coops[~uncovered], area[~uncovered], coops[uncovered])
     age = np.full(len(ordered), np.nan)
     if season_year is not None:
-        age = np.floor(season_year - ordered["planted_year"].to_numpy(float))
+        years = ordered["planted_year"] if attributes is None else attributes["start_year"].reindex(ordered.index)
+        age = np.floor(season_year - years.to_numpy(float))
     hive = crop.unit == "hive"
+    told = pd.DataFrame(index=ordered.index) if attributes is None else attributes.reindex(ordered.index)
     table = pd.DataFrame(
         {
             "member_id": ordered["member_id"],
@@ -119,18 +133,23 @@ def plot_potential(
             "area_ha": area,
             "hives": ordered["hives"].fillna(0.0).to_numpy(float) if hive else 0.0,
             "p": ordered["planted_share"].fillna(crop.planted_share).to_numpy(float),
-            "g": age_factor(crop.name, age),
+            "g": age_factor(crop.name, age, tables=tables),
             "uncovered": uncovered,
             "age_known": np.isfinite(age),
             "planted_known": ordered["planted_share"].notna(),
+            "density_factor": told.get("density_factor", 1.0),
+            "damage_share": told.get("damage_share", 0.0),
         },
         index=ordered.index,
     )
     gps = (ordered["area_sd_ha"] / ordered["area_ha"]).replace([np.inf, -np.inf], np.nan).fillna(0.0).to_numpy(float)
     area_cv = np.zeros(len(table)) if hive else np.where(declared, error_cv("area"), gps)
     map_se = pd.Series({name: legend["users_se"].loc[code] for name, code in _names(land, legend).items()}, dtype=float)
+    if terms is None:
+        terms, _ = base_terms(ordered, crop=crop, base=base, conversion=conversion, tables=tables)
+    region = country or base.country
     items = _items(
-        table, land, crop, base, conversion, country=country, area_cv=area_cv, map_plot=map_plot, map_se=map_se
+        table, land, crop, terms.loc[ordered.index], region=region, area_cv=area_cv, map_plot=map_plot, map_se=map_se
     )
     return _in_order(items, plots.index)
 
@@ -164,7 +183,9 @@ def declared_ratios(plots: pd.DataFrame, members: pd.DataFrame | None = None) ->
     """
     measured = plots[plots["kind"] == "measured"].sort_index(kind="stable")
     by_plot = _ratio(measured["cooperative_id"], measured["counted_area_ha"], measured["declared_area_ha"])
-    coops = sorted(set(plots["cooperative_id"]) | (set() if members is None else set(members["cooperative_id"])))
+    coops = sorted(
+        {*plots["cooperative_id"].unique(), *([] if members is None else members["cooperative_id"].unique())}
+    )
     found = by_plot.assign(basis="plots")[by_plot["pairs"] >= MIN_PAIRS]
     if members is not None:
         owned = measured.groupby("member_id")["counted_area_ha"].sum()
@@ -192,6 +213,7 @@ def unmapped_members(
     conversion: Conversion,
     ratios: pd.DataFrame,
     country: str | None = None,
+    terms: pd.DataFrame | None = None,
 ) -> Items:
     """Potential of the members without a usable plot: their land is a guess, shared within the cooperative.
 
@@ -206,6 +228,7 @@ def unmapped_members(
     items : of `plot_potential`.
     crop, base, conversion, country : as there.
     ratios : of `declared_ratios(plots, members)`.
+    terms : of `base_terms(members, ...)`; `base` and `conversion` for every member where not given.
 
     Returns
     -------
@@ -243,17 +266,20 @@ def unmapped_members(
             "uncovered": not hive,
             "age_known": False,
             "planted_known": False,
+            "density_factor": 1.0,
+            "damage_share": 0.0,
         },
         index=index,
     ).astype({"kind": "str"})
     guessed = hives.isna().to_numpy() if hive else np.ones(len(table), dtype=bool)
+    if terms is None:
+        terms, _ = base_terms(without, crop=crop, base=base, conversion=conversion)
     made = _items(
         table,
         land.set_axis(index),
         crop,
-        base,
-        conversion,
-        country=country,
+        terms.loc[without.index].set_axis(index),
+        region=country or base.country,
         area_cv=np.where(guessed, error_cv("area"), 0.0),
         map_plot=np.zeros(len(table)),
         map_se=items.map_se,
@@ -265,41 +291,39 @@ def _items(
     table: pd.DataFrame,
     land: pd.DataFrame,
     crop: Crop,
-    base: BaseYield,
-    conversion: Conversion,
+    terms: pd.DataFrame,
     *,
-    country: str | None,
+    region: str,
     area_cv: Floats,
     map_plot: Floats,
     map_se: "pd.Series[float]",
 ) -> Items:
     """Means and errors from the terms of each row; `land` holds f and the shares of the incompatible classes."""
-    bearing, region = base.basis == "bearing", country or base.country
+    bearing = terms["bearing"].astype(bool)
     f = land["f"].to_numpy(float)
-    p, g = table["p"], table["g"]
-    if not bearing:
-        p, g = pd.Series(1.0, index=table.index), (table["g"] > 0).astype(float)
+    p = table["p"].where(bearing, 1.0)
+    g = table["g"].where(bearing, (table["g"] > 0).astype(float))
     productive = table["area_ha"] * f * p
     amount = table["hives"] if crop.unit == "hive" else productive
     made = table.assign(
         f=f,
         p=p,
-        y=base.kg_ha,
+        y=terms["y"],
         g=g,
-        k=conversion.factor,
+        k=terms["k"],
         productive_ha=productive,
-        mean_kg=amount * base.kg_ha * g * conversion.factor,
+        mean_kg=amount * terms["y"] * g * terms["k"] * table["density_factor"] * (1.0 - table["damage_share"]),
         origin=f"{crop.name}:{region}",
         region=region,
-        form_pair=conversion.pair,
+        form_pair=terms["form_pair"],
         season="",
     )
     share = land.drop(columns="f").div(np.where(f > 0, f, np.inf), axis=0)
-    cv = _errors(made, crop, conversion, bearing=bearing).assign(area=area_cv, map_plot=map_plot)
+    cv = _errors(made, crop, terms, bearing=bearing).assign(area=area_cv, map_plot=map_plot)
     return Items(made[_ITEM_COLUMNS], cv[_sources()], share, map_se.reindex(share.columns).astype(float))
 
 
-def _errors(table: pd.DataFrame, crop: Crop, conversion: Conversion, *, bearing: bool) -> pd.DataFrame:
+def _errors(table: pd.DataFrame, crop: Crop, terms: pd.DataFrame, *, bearing: "pd.Series[bool]") -> pd.DataFrame:
     """Relative standard deviation per source, but for `area` and `map_plot`, which each plot has of its own."""
     kind, hive = table["kind"], crop.unit == "hive"
     everyone = pd.Series(True, index=table.index)
@@ -307,12 +331,12 @@ def _errors(table: pd.DataFrame, crop: Crop, conversion: Conversion, *, bearing:
         "drawn": (kind == "measured") & (not hive),
         "declared_bias": (kind == "declared") & (not hive),
         "unmapped": kind == "unmapped",
-        "planted": everyone & bearing,
-        "age": everyone & bearing,
+        "planted": bearing,
+        "age": bearing,
         "uncovered": table["uncovered"].astype(bool),
     }
     cv = {source: applies.get(source, everyone) * error_cv(source) for source in _sources()}
-    return pd.DataFrame(cv, index=table.index).assign(conversion=conversion.cv)
+    return pd.DataFrame(cv, index=table.index).assign(**terms[["base_yield", "cooperative", "conversion"]])
 
 
 def _land(

@@ -52,7 +52,7 @@ def group_sums(items: Items, group: "pd.Series[Any]") -> pd.DataFrame:
 
     Parameters
     ----------
-    items : plots and members without one.
+    items : plots, or parts of them that members share, and members without one.
     group : label of each item, in their order.
 
     Returns
@@ -66,18 +66,18 @@ def group_sums(items: Items, group: "pd.Series[Any]") -> pd.DataFrame:
             "id": group.to_numpy(),
             "item": items.table.index,
             "member": items.table["member_id"].to_numpy(),
-            "plots": mapped.astype(int),
+            "plot": mapped,
             "area_ha": np.where(mapped, items.table["area_ha"], 0.0),
             "productive_ha": np.where(mapped, items.table["productive_ha"], 0.0),
             "unmapped_kg": np.where(mapped, 0.0, items.table["mean_kg"]),
         }
     ).sort_values(["id", "item"], kind="stable")
     by_id = frame.groupby("id")
-    sums = by_id[["plots", "area_ha", "productive_ha", "unmapped_kg"]].sum()
+    sums = by_id[["area_ha", "productive_ha", "unmapped_kg"]].sum()
     sums["members"] = by_id["member"].nunique()
-    sums["members_mapped"] = (
-        frame[frame["plots"] > 0].groupby("id")["member"].nunique().reindex(sums.index, fill_value=0)
-    )
+    on_plots = frame[frame["plot"]].groupby("id")
+    for count, column in (("plots", "item"), ("members_mapped", "member")):
+        sums[count] = on_plots[column].nunique().reindex(sums.index, fill_value=0)
     sums["potential_kg"] = found["mean_kg"]
     for quantile in ("p10", "p50", "p90"):
         sums[f"potential_{quantile}_kg"] = found[quantile]

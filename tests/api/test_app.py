@@ -1,13 +1,18 @@
+import importlib
+import pkgutil
+
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
+import api
 import geomap
 from api import errors
 from api.app import create_app
 from api.settings import Settings
 from geomap.errors import FileError, GeomapError, OutputError
+from geomap.plots.archives import FileTooLargeError
 
 
 class Plot(BaseModel):
@@ -22,6 +27,10 @@ def app(tmp_path) -> FastAPI:
 @pytest.fixture
 def client(app) -> TestClient:
     return TestClient(app, raise_server_exceptions=False)
+
+
+def kinds_of(kind: type) -> set[type]:
+    return {kind}.union(*(kinds_of(child) for child in kind.__subclasses__()))
 
 
 def raising(app: FastAPI, error: Exception) -> None:
@@ -99,6 +108,21 @@ def test_an_error_in_the_data_says_its_code_and_what_to_do(app, client, kind):
     answer = client.get("/fail")
     assert answer.status_code == errors.STATUS[kind]
     assert answer.json() == {"code": kind.code, "detail": "plots.shp is empty. Send it again."}
+
+
+def test_a_file_that_is_too_large_is_answered_with_413(app, client):
+    raising(app, FileTooLargeError("plots.zip holds 900 MB unpacked."))
+    answer = client.get("/fail")
+    assert (answer.status_code, answer.json()["code"]) == (413, "file_too_large")
+
+
+def test_each_error_of_the_house_has_a_row_in_the_table_and_a_code_of_its_own():
+    for package in (geomap, api):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    kinds = [kind for kind in kinds_of(GeomapError) if kind.__module__.startswith(("geomap.", "api."))]
+    assert [kind.__name__ for kind in kinds if kind not in errors.STATUS] == []
+    assert len({kind.code for kind in kinds}) == len(kinds)
 
 
 def test_an_error_not_in_the_table_has_the_status_of_its_parent(app, client):

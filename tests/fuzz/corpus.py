@@ -43,9 +43,9 @@ WORDS: Final = [
     *(b"<!DOCTYPE x>", b"<!--", b"-->", b"<![CDATA[", b"]]>", b"&lt;", b"&#0;", b"<kml>", b"<Placemark>", b"<trkpt>"),
     *("ñ\u202e\u200b".encode(), b"\xc3", b"\xed\xa0\x80", b"=1+1", b"2 manzanas", b"1-50-25", b"0,5", b"12/13/2015"),
 ]
-TARGETS: Final = ("geojson", "csv", "gpx", "kml", "kmz", "shp", "gpkg", "parquet", "xlsx")
-IN_ARCHIVES: Final = ("kmz", "shp", "xlsx")
-ENDINGS: Final = {name: name for name in TARGETS} | {"shp": "zip"}
+TARGETS: Final = ("geojson", "csv", "gpx", "kml", "kmz", "shp", "gpkg", "parquet", "xlsx", "odkzip")
+IN_ARCHIVES: Final = ("kmz", "shp", "xlsx", "odkzip")
+ENDINGS: Final = {name: name for name in TARGETS} | {"shp": "zip", "odkzip": "zip"}
 
 
 @cache
@@ -235,6 +235,13 @@ def _xlsx() -> list[bytes]:
     return [stream.getvalue()]
 
 
+def _odkzip() -> list[bytes]:
+    trace = "14.1 -87.2 900 4;14.1 -87.199 901 5;14.101 -87.199 902 3;14.1 -87.2 900 4"
+    form = b"SubmissionDate,g-codigo_socio,g-nombre,KEY\n2026-01-01,M1,Ana,uuid:a\n2026-01-02,M2,Luis,uuid:b\n"
+    plots = f'g-area_ha,g-poligono,PARENT_KEY,KEY\n"0,5",{trace},uuid:a,uuid:a/p[1]\n1,,uuid:a,uuid:a/p[2]\n'.encode()
+    return [_packed({"f.csv": form, "f-p.csv": plots, "media/a.jpg": b"\xff\xd8"}), _packed({"plots.csv": _csv()[3]})]
+
+
 def _members(data: bytes) -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
@@ -250,5 +257,5 @@ def _packed(members: dict[str, bytes]) -> bytes:
 
 MAKERS: Final[dict[str, Callable[[], list[bytes]]]] = {
     "geojson": _geojson, "csv": _csv, "gpx": _gpx, "kml": _kml, "kmz": _kmz, "shp": _shp, "gpkg": _gpkg,
-    "parquet": _parquet, "xlsx": _xlsx,
+    "parquet": _parquet, "xlsx": _xlsx, "odkzip": _odkzip,
 }  # fmt: skip

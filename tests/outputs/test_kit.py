@@ -17,6 +17,7 @@ from geomap.outputs import kit
 from geomap.outputs.kit_data import kit_of
 from geomap.outputs.kit_pages import sketches, work_lists
 from geomap.outputs.words import LANGUAGES, words
+from geomap.plots import intake
 from geomap.plots.decisions import DECISIONS, apply_decisions
 from geomap.plots.prepare import prepare_plots
 
@@ -175,6 +176,40 @@ def test_a_decision_that_nobody_knows_is_refused_with_its_row(prepared, tmp_path
     path.write_text("no workbook")
     with pytest.raises(FileError, match=r"\.xlsx"):
         kit.read_decisions(path)
+
+
+def test_decisions_of_a_stranger_are_read_in_the_child_within_its_caps(prepared, tmp_path, monkeypatch):
+    long = make_findings("encoding", [""], "not UTF-8 " * 500)
+    kit.write_kit(prepared, tmp_path, findings=join_findings([prepared.findings, long]))
+    path = tmp_path / "findings.xlsx"
+    book = openpyxl.load_workbook(path)
+    book.worksheets[0].cell(2, 10).value = "keep"
+    book.save(path)
+    children = []
+    run = intake.run
+    monkeypatch.setattr(intake, "run", lambda *args, **more: children.append(more["limits"]) or run(*args, **more))
+    assert kit.read_decisions(path, uploads=True)["decision"].tolist() == ["keep"]
+    assert kit.read_decisions(path)["decision"].tolist() == ["keep"]
+    assert len(children) == 2
+    assert children[0] == intake.UPLOAD_LIMITS
+
+
+def test_decisions_saved_as_csv_come_back_too(prepared, tmp_path):
+    kit.write_kit(prepared, tmp_path, language="es")
+    table = pd.read_excel(tmp_path / "findings.xlsx", dtype=str, keep_default_na=False, engine="calamine")
+    table.loc[0, "Decisión"] = "Excluir"
+    table.to_csv(tmp_path / "findings.csv", index=False, sep=";")
+    decisions = kit.read_decisions(tmp_path / "findings.csv")
+    assert decisions.to_numpy().tolist() == [[*table.loc[0, ["plot_id", "other_plot_id", "code"]], "leave_out"]]
+
+
+def test_a_workbook_that_would_fill_the_memory_is_no_file_of_decisions(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.append(["code", "plot_id", "other_plot_id", "Decision"])
+    book.active["XFD1048576"] = "far"
+    book.save(tmp_path / "findings.xlsx")
+    with pytest.raises(FileError, match="too large a workbook"):
+        kit.read_decisions(tmp_path / "findings.xlsx")
 
 
 def test_findings_of_reading_can_be_added(prepared, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 from geomap.errors import OutputError
 from geomap.outputs import publish as publishing
-from geomap.outputs.publish import MARK, publish
+from geomap.outputs.publish import MARK, publish, put_file
 
 STEPS = ((os, "fsync"), (os, "rename"), (os, "link"), (os, "mkdir"), (Path, "open"))
 
@@ -269,6 +269,29 @@ def test_leftovers_of_killed_attempts_go_once_they_are_a_day_old(tmp_path):
     os.utime(stale, (0, 0))
     put(tmp_path / "out", "new")
     assert names(tmp_path) == {"out", fresh.name}  # a fresh one may belong to an attempt under way
+
+
+def test_leftovers_of_other_results_go_too_but_not_what_they_left_aside(tmp_path):
+    half, aside, strange = (tmp_path / f".{name}.geomap-1" for name in ("half", "aside", "strange"))
+    (half / "new").mkdir(parents=True)
+    (aside / "old").mkdir(parents=True)  # the only copy of these results, until they are written again
+    (strange / "holiday photos").mkdir(parents=True)
+    link = tmp_path / ".link.geomap-1"
+    link.symlink_to(strange)
+    for folder in (half, aside, strange):
+        os.utime(folder, (0, 0))
+    put(tmp_path / "out", "new")
+    assert names(tmp_path) == {"out", aside.name, strange.name, link.name}
+
+
+def test_drafts_of_killed_attempts_go_once_they_are_a_day_old(tmp_path):
+    fresh, stale, other = (tmp_path / name for name in (".a.csv.11", ".a.csv.12", ".a.csv.backup"))
+    for path in (fresh, stale, other):
+        path.write_text("half")
+    for path in (stale, other):
+        os.utime(path, (0, 0))
+    put_file(tmp_path / "a.csv", lambda draft: draft.write_text("whole"))
+    assert names(tmp_path) == {"a.csv", fresh.name, other.name}
 
 
 def test_of_two_attempts_at_once_the_last_one_stands_whole(tmp_path):

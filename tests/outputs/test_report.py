@@ -94,7 +94,9 @@ def test_the_first_line_says_where_the_numbers_come_from(run):
 
 def test_the_first_line_names_the_evidence_where_there_is_some(run):
     first = page(with_supply(run)).texts[0]
-    assert first.startswith("These numbers come from deliveries of 3 cooperatives in 4 seasons; these three inputs")
+    assert first.startswith(
+        "These numbers are the supply to expect, from deliveries of 3 cooperatives in 4 seasons; these three inputs"
+    )
 
 
 def test_the_inputs_named_first_are_those_of_the_largest_errors(run):

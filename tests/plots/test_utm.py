@@ -91,6 +91,45 @@ def test_few_metres_among_degrees_are_left_to_the_checks() -> None:
     assert plots.geometry.iloc[2].x == 478_000
 
 
+def test_a_column_of_zones_brings_each_row_where_it_is(tmp_path: Path) -> None:
+    # the same numbers in zones 16 and 17 lie six degrees of longitude apart
+    table = pd.read_csv(metres(tmp_path)).assign(zona=["16N", "17 N", "UTM zone 16 North"])
+    plots, findings = to_plots(table, name="utm.csv")
+    assert np.round(plots.geometry.x.to_numpy() - PLOT.centroid.x, 6).tolist() == [0, 6, 0]
+    assert findings["code"].tolist() == ["utm_zone"]
+    assert "16N (2 rows), 17N (1 rows), as the column 'zona' says" in findings["message"].iloc[0]
+    assert plots["zona"].tolist()[0] == "16N"
+
+
+def test_a_zone_without_its_half_of_the_earth_counts_where_the_country_has_one(tmp_path: Path) -> None:
+    table = pd.read_csv(metres(tmp_path)).assign(huso=16)
+    plots, _ = to_plots(table, country="HN")
+    assert all(shape.distance(PLOT.centroid) < 1e-8 for shape in plots.geometry)
+    with pytest.raises(CrsError, match="its coordinates are metres"):
+        to_plots(table)
+
+
+def test_a_given_crs_counts_before_a_column_of_zones(tmp_path: Path) -> None:
+    plots, findings = to_plots(pd.read_csv(metres(tmp_path)).assign(zona="17N"), crs="EPSG:32616")
+    assert plots.geometry.iloc[0].distance(PLOT.centroid) < 1e-8
+    assert findings.empty
+
+
+def test_a_zone_that_is_a_district_is_none() -> None:
+    table = pd.DataFrame({"id": [1], "lon": [-87.2], "lat": [14.1], "zona": ["16N"]})
+    plots, findings = to_plots(table)
+    assert plots.geometry.iloc[0].x == -87.2  # degrees stay degrees
+    assert plots["zona"].tolist() == ["16N"]
+    assert findings.empty
+    with pytest.raises(CrsError, match="its coordinates are metres"):
+        to_plots(table.assign(lon=478_000.0, lat=1_555_000.0, zona="Norte"))
+
+
+def test_rows_without_a_zone_stay_in_metres_for_the_checks(tmp_path: Path) -> None:
+    plots, _ = to_plots(pd.read_csv(metres(tmp_path)).assign(zona=["16N", "16N", ""]))
+    assert plots.geometry.iloc[2].x > 400_000
+
+
 def test_degrees_that_are_said_to_be_metres_are_refused(tmp_path: Path) -> None:
     plots = gpd.GeoDataFrame({"id": [1]}, geometry=[PLOT], crs="EPSG:4326")
     with pytest.raises(CrsError, match="coordinates are degrees"):

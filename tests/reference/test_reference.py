@@ -5,7 +5,17 @@ import pytest
 
 import geomap.reference
 from geomap.errors import UnknownNameError
-from geomap.plots.columns import ATTRIBUTE_NAMES, MEMBER_NAMES, PLOT_NAMES, SHARE_NAMES, name_key
+from geomap.plots.columns import (
+    ATTRIBUTE_NAMES,
+    CONTRACT_NAMES,
+    DELIVERY_NAMES,
+    ESTIMATE_NAMES,
+    MEMBER_NAMES,
+    PLOT_NAMES,
+    SHARE_NAMES,
+    ZONE_NAMES,
+    name_key,
+)
 from geomap.reference import table, versions
 
 FOLDER = Path(geomap.reference.__file__).parent
@@ -45,7 +55,17 @@ def test_an_unknown_table_names_the_known_ones(name: str) -> None:
     assert caught.value.why and caught.value.todo
 
 
-@pytest.mark.parametrize("names", [(*PLOT_NAMES, *ATTRIBUTE_NAMES), (*MEMBER_NAMES, *ATTRIBUTE_NAMES), SHARE_NAMES])
+@pytest.mark.parametrize(
+    "names",
+    [
+        (*PLOT_NAMES, *ATTRIBUTE_NAMES),
+        (*MEMBER_NAMES, *ATTRIBUTE_NAMES),
+        (*DELIVERY_NAMES, *ATTRIBUTE_NAMES),
+        (*ESTIMATE_NAMES, *ATTRIBUTE_NAMES),
+        (*CONTRACT_NAMES, *ATTRIBUTE_NAMES),
+        SHARE_NAMES,
+    ],
+)
 def test_a_synonym_means_one_name(names: tuple[str, ...]) -> None:
     rows = table("column_synonyms")
     rows = rows[rows["ours"].isin(names) & (rows["language"] != "generic")]
@@ -56,7 +76,8 @@ def test_a_synonym_means_one_name(names: tuple[str, ...]) -> None:
 
 def test_synonyms_are_of_known_names_in_six_languages_with_a_source() -> None:
     rows = table("column_synonyms")
-    ours_all = {*PLOT_NAMES, *MEMBER_NAMES, *ATTRIBUTE_NAMES, *SHARE_NAMES}
+    office = {*DELIVERY_NAMES, *ESTIMATE_NAMES, *CONTRACT_NAMES}
+    ours_all = {*PLOT_NAMES, *MEMBER_NAMES, *ATTRIBUTE_NAMES, *SHARE_NAMES, *ZONE_NAMES, *office}
     assert set(rows["ours"]) == {*ours_all, "id"}
     assert set(rows["language"]) == {"en", "es", "fr", "pt", "id", "sw", "generic", "format"}
     assert rows.notna().all().all()
