@@ -70,6 +70,7 @@ CODES: Final[Mapping[str, tuple[Severity, str]]] = {
     "product_forms_mixed": ("note", "One column holds quantities of several product forms"),
     "unit_unknown": ("warn", "A quantity is in a unit whose kilograms nobody told"),
     "no_season": ("warn", "A row names no season, or one that does not exist"),
+    "no_month": ("warn", "A contract names no month that can be read"),
     "date_outside_season": ("warn", "A date lies outside the season that the row names"),
     "repeated_delivery": ("warn", "The same delivery stands in the file twice"),
     "delivered_nothing": ("warn", "All deliveries of a season are zero"),

@@ -1,7 +1,7 @@
 """The whole flow on a page: plots and land cover → potential of each plot, member and cooperative, with an interval."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +11,7 @@ import pandas as pd
 
 from geomap import reference
 from geomap.engine import Progress
+from geomap.errors import RasterError
 from geomap.findings import CODES, join_findings, make_findings
 from geomap.landcover.extract import Extraction, class_areas
 from geomap.landcover.product import Product
@@ -29,14 +30,17 @@ from geomap.plots.members import active_members
 from geomap.plots.prepare import Prepared, prepare_plots
 from geomap.provenance import assumptions, described, parameters, versions, warnings
 from geomap.supply import crops
+from geomap.supply.calibrate import Calibration
 from geomap.supply.choice import Choice, choose
 from geomap.supply.items import Items, join_items, share_items
 from geomap.supply.months import COLUMNS as MONTH_COLUMNS
 from geomap.supply.months import harvest_calendar, months
 from geomap.supply.narrow import what_would_narrow
+from geomap.supply.outlook import Evidence, Outlook, Past, look_ahead, season_after
 from geomap.supply.potential import declared_ratios, plot_potential, unmapped_members
 from geomap.supply.pricing import by_cooperative, priced, sentence
 from geomap.supply.sums import SUM_COLUMNS, attribute_labels, group_sums
+from geomap.supply.supplied import item_supply
 from geomap.supply.totals import totals, variance_shares
 
 EVIDENCE: Final = "country averages"
@@ -55,6 +59,7 @@ class Run:
     by : the same table per attribute summed by.
     total : the sum over all cooperatives, errors they share included.
     months : cooperative_id, month, quantity, mean_kg, p10_kg, p50_kg, p90_kg; empty without a season or calendar.
+    outlook : what can be expected, beside what the land can bear; None without a season and evidence.
     variance : cooperative_id ("all" for the sum), quantity, source, share of the variance that would go with it.
     environment : cooperative_id, class, name, area_ha, share of the measured plots' area.
     findings : what was found, priced in hectares and kilograms.
@@ -72,6 +77,7 @@ class Run:
     by: dict[str, pd.DataFrame]
     total: "pd.Series[Any]"
     months: pd.DataFrame
+    outlook: Outlook | None
     variance: pd.DataFrame
     environment: pd.DataFrame
     findings: pd.DataFrame
@@ -192,6 +198,7 @@ def estimate(
     base_yield_kg: float | None = None,
     by: Sequence[str] = (),
     shares: pd.DataFrame | None = None,
+    evidence: Evidence | None = None,
     findings: Sequence[pd.DataFrame] = (),
     inputs: Sequence[Mapping[str, Any]] = (),
     workers: int | None = None,
@@ -210,6 +217,8 @@ def estimate(
     base_yield_kg : the user's own base yield per planted hectare (or hive) instead of the table's.
     by : attributes of plots or members to sum by.
     shares : who farms which plot with what share, as `read_shares` returns it; others belong to their member alone.
+    evidence : deliveries, contracts and settings of the cooperatives; without them there is no supply. The season is
+        the one after the last delivery where it is not given.
     findings : what was found while reading.
     inputs : files, for the summary.
     workers : threads; never changes a result.
@@ -222,12 +231,15 @@ def estimate(
     RasterError, CrsError : see `class_areas`.
     """
     clock = _Clock()
+    if season is None and evidence is not None and evidence.deliveries is not None:
+        season = season_after(evidence.deliveries)
     chosen = choose(crop, country, form=form, season=season, base_yield_kg=base_yield_kg)
     legend = named_product(product)
     ours, other = _of_this_crop(plots.sort_index(kind="stable"), chosen.crop)
-    said = [*findings, other]
+    said, everyone, before = [*findings, other], members, ours.iloc[:0]
     if members is not None and chosen.season is not None:
-        ours, gone = inactive_plots(ours, members, chosen.season)
+        kept, gone = inactive_plots(ours, members, chosen.season)
+        ours, before = kept, ours[~is_among(ours.index, kept.index)]
         said.append(gone)
         members = active_members(members, chosen.season)
     if shares is not None:
@@ -242,17 +254,32 @@ def estimate(
     clock.lap("check and prepare")
     extraction = class_areas(prepared.plots, rasters, legend, workers=workers, progress=progress)
     clock.lap("land cover")
-    mapped, unmapped, ratios = _items(prepared, people, owners, extraction, chosen=chosen, legend=legend)
-    items = join_items([mapped, unmapped])
+    land = _Land(prepared.plots, extraction.classes, extraction.cover)
+    items, ratios = _items(land, people, owners, chosen=chosen, legend=legend)
     clock.lap("potential")
-    cooperatives = group_sums(items, items.table["cooperative_id"])
-    total = group_sums(items, pd.Series("all", index=items.table.index)).iloc[0]
-    by_member = group_sums(items, items.table["member_id"])
+    outlook = None
+    if evidence is not None and chosen.season is not None:
+        if len(before) and evidence.deliveries is not None:
+            land = land.with_plots(join_members(before, everyone).plots, rasters, legend, country=chosen.country)
+        past = _past(land, everyone, people, shares, chosen=chosen, legend=legend)
+        outlook = look_ahead(
+            items, past, evidence, chosen=chosen, members=_everyone(people, everyone), progress=progress,
+            bears_kg=items.table[items.table["kind"] != "unmapped"].groupby("member_id")["mean_kg"].sum(),
+            altitude=_altitude(prepared.plots, people),
+        )  # fmt: skip
+        said.append(outlook.findings)
+        clock.lap("deliveries")
+    calibration = outlook.calibration if outlook is not None and outlook.has_supply else None
+    cooperatives = group_sums(items, items.table["cooperative_id"], calibration)
+    total = group_sums(items, pd.Series("all", index=items.table.index), calibration).iloc[0]
+    by_member = group_sums(items, items.table["member_id"], calibration)
     labels = attribute_labels(items, prepared.plots, people, by)
-    shares = _variance(items)
+    shares_of_variance = _variance(items, calibration)
     clock.lap("totals")
-    table = _plot_table(prepared, extraction, items)
+    table = _plot_table(prepared, extraction, items, calibration)
     monthly = _monthly(cooperatives, chosen)
+    if outlook is not None:
+        monthly = pd.concat([monthly, outlook.months], ignore_index=True)
     found = join_findings([*said, prepared.findings, extraction.findings])
     found = priced(found, table, cooperatives)
     result = Run(
@@ -260,10 +287,11 @@ def estimate(
         classes=extraction.classes,
         members=_with_names(by_member, people),
         cooperatives=cooperatives.drop(columns="var"),
-        by={column: group_sums(items, labels[column]).drop(columns="var") for column in by},
+        by={column: group_sums(items, labels[column], calibration).drop(columns="var") for column in by},
         total=total.drop("var"),
         months=monthly,
-        variance=shares,
+        outlook=outlook,
+        variance=shares_of_variance,
         environment=environment(extraction.classes, prepared.plots["cooperative_id"]),
         findings=found,
         left_out=prepared.left_out,
@@ -277,8 +305,8 @@ def estimate(
             "assumptions": assumptions(chosen, legend, _used(ratios, items)),
             "warnings": [*joined.warnings, *warnings(chosen, monthly, members)],
             "findings": _told(by_cooperative(found, table, prepared.left_out)),
-            "narrow": what_would_narrow(shares[shares["cooperative_id"] == "all"], items),
-            "evidence": EVIDENCE,
+            "narrow": what_would_narrow(_of_all(shares_of_variance), items),
+            "evidence": _evidence(outlook),
         },
         rasters=tuple(Path(path) for path in rasters),
         product=legend,
@@ -286,6 +314,74 @@ def estimate(
     )
     clock.lap("tables")
     return result
+
+
+@dataclass(frozen=True)
+class _Land:
+    """Prepared plots with their land cover."""
+
+    plots: gpd.GeoDataFrame
+    classes: pd.DataFrame
+    cover: pd.DataFrame
+
+    def with_plots(self, plots: gpd.GeoDataFrame, rasters: Sequence[Path], legend: Product, *, country: str) -> "_Land":
+        """The same and more plots, such as those of members who left: past seasons had them."""
+        prepared = prepare_plots(plots, country=country)
+        try:
+            found = class_areas(prepared.plots, rasters, legend)
+        except RasterError:  # none of them lies on the map
+            return self
+        return _Land(
+            pd.concat([self.plots, prepared.plots]).sort_index(kind="stable"),
+            pd.concat([self.classes, found.classes], ignore_index=True),
+            pd.concat([self.cover, found.cover]),
+        )
+
+
+def _past(
+    land: _Land,
+    everyone: pd.DataFrame | None,
+    people: pd.DataFrame,
+    shares: pd.DataFrame | None,
+    *,
+    chosen: Choice,
+    legend: Product,
+) -> Past:
+    """What the land could bear in a past season, and who was a member then."""
+
+    def of(season: str) -> tuple[Items, Collection[str] | None]:
+        then, plots = people, land.plots
+        if everyone is not None:
+            plots, _ = inactive_plots(plots, everyone, season)
+            then = _with_sharers(active_members(everyone, season), plot_shares(plots, shares, season=season), plots)
+        owners = plot_shares(plots, shares, season=season)
+        part = replace(land, plots=plots)
+        items, _ = _items(part, then, owners, chosen=replace(chosen, season=season), legend=legend)
+        return items, None if everyone is None else then.index
+
+    return of
+
+
+def _everyone(people: pd.DataFrame, everyone: pd.DataFrame | None) -> pd.DataFrame:
+    """Members of today and those who left: deliveries are of both."""
+    if everyone is None:
+        return people
+    return pd.concat([people, everyone[~is_among(everyone.index, people.index)]])
+
+
+def _altitude(plots: gpd.GeoDataFrame, people: pd.DataFrame) -> "pd.Series[float] | None":
+    """Median altitude of each cooperative's plots, else of its members, in metres; None where nobody knows it."""
+    for table in (plots, people):
+        if "altitude_m" in table and pd.api.types.is_numeric_dtype(table["altitude_m"]):
+            return table.groupby("cooperative_id")["altitude_m"].median()
+    return None
+
+
+def _evidence(outlook: Outlook | None) -> str:
+    """What the supply rests on, cooperative by cooperative, in words; country averages without any."""
+    if outlook is None or not outlook.has_supply:
+        return EVIDENCE
+    return ", ".join(sorted(set(outlook.calibration.cooperatives["evidence"]) - {"none"}))
 
 
 def _with_sharers(people: pd.DataFrame, owners: pd.DataFrame, plots: gpd.GeoDataFrame) -> pd.DataFrame:
@@ -298,21 +394,15 @@ def _with_sharers(people: pd.DataFrame, owners: pd.DataFrame, plots: gpd.GeoData
 
 
 def _items(
-    prepared: Prepared,
-    people: pd.DataFrame,
-    owners: pd.DataFrame,
-    extraction: Extraction,
-    *,
-    chosen: Choice,
-    legend: Product,
-) -> tuple[Items, Items, pd.DataFrame]:
-    """Items of the plots, items of the members without one, and the ratio by which declared areas were corrected."""
-    ratios = declared_ratios(prepared.plots, people)
+    land: _Land, people: pd.DataFrame, owners: pd.DataFrame, *, chosen: Choice, legend: Product
+) -> tuple[Items, pd.DataFrame]:
+    """Plots (or members' parts of them), members without one, and the ratio that declared areas were corrected by."""
+    ratios = declared_ratios(land.plots, people)
     known: dict[str, Any] = {"crop": chosen.crop, "base": chosen.base, "conversion": chosen.conversion}
     mapped = plot_potential(
-        prepared.plots,
-        extraction.classes,
-        extraction.cover,
+        land.plots,
+        land.classes,
+        land.cover,
         legend=legend.legend,
         season_year=chosen.season_year,
         ratios=ratios,
@@ -320,7 +410,8 @@ def _items(
         **known,
     )
     mapped = share_items(mapped, owners, people["cooperative_id"])
-    return mapped, unmapped_members(people, mapped, ratios=ratios, country=chosen.country, **known), ratios
+    unmapped = unmapped_members(people, mapped, ratios=ratios, country=chosen.country, **known)
+    return join_items([mapped, unmapped]), ratios
 
 
 def _of_this_crop(plots: gpd.GeoDataFrame, crop: crops.Crop) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
@@ -331,7 +422,9 @@ def _of_this_crop(plots: gpd.GeoDataFrame, crop: crops.Crop) -> tuple[gpd.GeoDat
     return plots[~other], make_findings("other_crop", plots.index[other], texts, action="left_out")
 
 
-def _plot_table(prepared: Prepared, extraction: Extraction, items: Items) -> gpd.GeoDataFrame:
+def _plot_table(
+    prepared: Prepared, extraction: Extraction, items: Items, calibration: Calibration | None
+) -> gpd.GeoDataFrame:
     """The plots with land cover, productive area and potential beside what was given."""
     index = prepared.plots.index
     cover = extraction.cover
@@ -346,13 +439,18 @@ def _plot_table(prepared: Prepared, extraction: Extraction, items: Items) -> gpd
         y_kg_ha=terms["y"],
         g=terms["g"],
         k=terms["k"],
-        productive_ha=items.table["productive_ha"].groupby(level=0).sum().reindex(index),
+        productive_ha=_per_plot(items.table["productive_ha"]).reindex(index),
         potential_kg=found["mean_kg"],
         potential_p10_kg=found["p10"],
         potential_p50_kg=found["p50"],
         potential_p90_kg=found["p90"],
-        supply_kg=float("nan"),
+        supply_kg=float("nan") if calibration is None else _per_plot(item_supply(items, calibration)).reindex(index),
     )
+
+
+def _per_plot(values: "pd.Series[float]") -> "pd.Series[float]":
+    """Sums over the members who share a plot; NaN stays NaN."""
+    return values.groupby(level=0).sum(min_count=1)
 
 
 def _with_names(sums: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
@@ -362,12 +460,21 @@ def _with_names(sums: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
     return sums.drop(columns=["var", "unmapped_kg"]).assign(**told)
 
 
-def _variance(items: Items) -> pd.DataFrame:
-    """Shares of the variance per cooperative and of the sum."""
+def _variance(items: Items, calibration: Calibration | None) -> pd.DataFrame:
+    """Shares of the variance per cooperative and of the sum, of potential and of supply."""
     parts = [variance_shares(items), variance_shares(items, items.table["cooperative_id"])]
     table = pd.concat(parts, ignore_index=True).rename(columns={"group": "cooperative_id"})
     table.insert(1, "quantity", "potential")
-    return table
+    if calibration is None:
+        return table
+    supply = calibration.variance.copy()
+    supply.insert(1, "quantity", "supply")
+    return pd.concat([table, supply], ignore_index=True)
+
+
+def _of_all(shares: pd.DataFrame) -> pd.DataFrame:
+    """Shares of the variance of the whole potential."""
+    return shares[(shares["cooperative_id"] == "all") & (shares["quantity"] == "potential")]
 
 
 def _used(ratios: pd.DataFrame, items: Items) -> pd.DataFrame:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from geomap.findings import CODES
+from geomap.outputs.beside import Beside
 from geomap.outputs.figures import ticks, to_svg
-from geomap.outputs.report_answers import Beside, answers, loss
+from geomap.outputs.report_answers import answers, loss
 from geomap.outputs.text import plain
 
 if TYPE_CHECKING:

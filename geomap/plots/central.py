@@ -44,15 +44,14 @@ def read_zipped_tables(path: Path, *, names: Sequence[str]) -> Content:
         return next(iter(found.values()))
     tables = _linked(found)
     mains = [name for name, table in tables.items() if "_parent_index" not in table.frame.columns]
-    if len(mains) != 1:
+    if len(mains) != 1 or any("_index" not in table.frame.columns for table in tables.values()):
         several = ", ".join(name[:60] for name in mains or tables)
         raise FileError(
             f"{path.name} holds several tables that do not belong to one form: {several}.",
             why="Taking one of them could leave plots out.",
             todo="Save the table that holds the plots in a file of its own.",
         )
-    keyed = {name: table for name, table in tables.items() if "_index" in table.frame.columns}
-    joined = (join_repeats(keyed, names) if mains[0] in keyed else None) or tables[mains[0]]
+    joined = join_repeats(tables, names) or tables[mains[0]]
     return replace(joined, frame=joined.frame.drop(columns=[link for link in _LINKS if link in joined.frame.columns]))
 
 

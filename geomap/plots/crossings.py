@@ -15,9 +15,8 @@ CANNOT: Final = 46
 def crosses_too_often(outlines: NDArray[np.object_]) -> NDArray[np.bool_]:
     """Which outlines (polygons or multipolygons) meet themselves more than `MOST_CROSSINGS` times."""
     few = shapely.get_num_coordinates(outlines) <= CANNOT
-    return np.array(
-        [not less and crossings(outline) > MOST_CROSSINGS for outline, less in zip(outlines, few, strict=True)]
-    )
+    meet = [not less and crossings(outline) > MOST_CROSSINGS for outline, less in zip(outlines, few, strict=True)]
+    return np.array(meet, dtype=bool)
 
 
 def crossings(outline: shapely.Geometry) -> int:

@@ -143,11 +143,18 @@ def take_in_table(
     path = Path(path)
     if not uploads and KINDS.get(path.suffix.lower()) in _IN_PLACE:
         _require_declared(path, declared)
-        tables = _cells(path, names)
+        tables = _plain(path, names) or _cells(path, names)
     else:
         options = {"names": list(names)}
         tables = _through_child(path, "table", declared=declared, mapping=None, uploads=uploads, options=options)
     return tables["table"], tables["numbers"], tables["findings"]
+
+
+def _plain(path: Path, names: Sequence[str]) -> dict[str, pd.DataFrame] | None:
+    """A large CSV file that is plain through and through, fast."""
+    from geomap.plots.plain_csv import read_plain_csv
+
+    return read_plain_csv(path, names) if path.is_file() else None
 
 
 def _cells(path: Path, names: Sequence[str]) -> dict[str, pd.DataFrame]:

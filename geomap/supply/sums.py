@@ -1,14 +1,18 @@
 """Tables of members, cooperatives and attributes: how many, how many hectares, how many kilograms with an interval."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 
 from geomap.supply.items import Items
+from geomap.supply.supplied import supply_sums
 from geomap.supply.totals import totals
+
+if TYPE_CHECKING:
+    from geomap.supply.calibrate import Calibration
 
 NONE: Final = "(none)"
 """Stands for a missing value of an attribute that is summed by."""
@@ -44,16 +48,17 @@ def attribute_labels(
     return labels
 
 
-def group_sums(items: Items, group: "pd.Series[Any]") -> pd.DataFrame:
+def group_sums(items: Items, group: "pd.Series[Any]", calibration: "Calibration | None" = None) -> pd.DataFrame:
     """Members, plots, hectares and potential of each group of items.
 
-    Hectares are those of plots; kilograms include members without a plot (`unmapped_kg` is their part). Supply columns
-    are empty: potential alone is no evidence of it.
+    Hectares are those of plots; kilograms include members without a plot (`unmapped_kg` is their part). Without a
+    calibration the supply columns are empty: potential alone is no evidence of it.
 
     Parameters
     ----------
     items : plots, or parts of them that members share, and members without one.
     group : label of each item, in their order.
+    calibration : of a target that was made of these items.
 
     Returns
     -------
@@ -81,4 +86,7 @@ def group_sums(items: Items, group: "pd.Series[Any]") -> pd.DataFrame:
     sums["potential_kg"] = found["mean_kg"]
     for quantile in ("p10", "p50", "p90"):
         sums[f"potential_{quantile}_kg"] = found[quantile]
+    if calibration is not None:
+        supply = supply_sums(items, calibration, group).drop(columns="var")
+        sums[supply.columns] = supply.reindex(sums.index)
     return sums.reindex(columns=SUM_COLUMNS).assign(var=found["var"]).sort_index().reset_index()

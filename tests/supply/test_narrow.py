@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geomap import reference
@@ -216,6 +216,7 @@ def test_the_sample_size_is_cochrans() -> None:
     assert sample_size(0.05, 0.5, 0) == 0
 
 
+@settings(deadline=None)
 @given(target=st.floats(0.01, 1), between=st.floats(0.01, 2), farms=st.integers(1, 10_000))
 def test_the_sample_reaches_its_target_and_one_farm_fewer_does_not(target: float, between: float, farms: int) -> None:
     n = sample_size(target, between, farms)
@@ -248,6 +249,7 @@ farms_table = st.lists(
 ).map(lambda rows: pd.DataFrame(rows, columns=["community", "kg", "cv"]))
 
 
+@settings(deadline=None)
 @given(farms=farms_table, visits=st.integers(0, 50))
 def test_a_plan_shares_out_all_visits_and_no_more_than_there_are_farms(farms: pd.DataFrame, visits: int) -> None:
     plan = sampling_plan(farms, visits)
