@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from geomap.engine import Progress
     from geomap.run import Run
+    from geomap.supply.brought import Brought
 
 DONE: Final = 0
 BLOCKED: Final = 1
@@ -38,6 +39,9 @@ PlotsFile = Annotated[
     typer.Argument(
         metavar="PLOTS", help="Plots: GeoJSON, GeoPackage, Shapefile (.shp or .zip), GeoParquet, KML, CSV or XLSX."
     ),
+]
+OptionalPlotsFile = Annotated[
+    Path | None, typer.Argument(metavar="PLOTS", help="Plots, in any of the formats of docs/formats.md.")
 ]
 MembersFile = Annotated[
     Path | None, typer.Option("--members", metavar="FILE", help="Members: CSV or XLSX with an id per member.")
@@ -72,6 +76,37 @@ Decisions = Annotated[
 Shares = Annotated[
     Path | None,
     typer.Option("--shares", metavar="FILE", help="Who farms which plot with what share: plot_id, member_id, share."),
+]
+Deliveries = Annotated[
+    list[Path] | None,
+    typer.Option("--deliveries", metavar="FILE", help="Deliveries of past seasons and this one; again for each file."),
+]
+Contracts = Annotated[
+    Path | None, typer.Option("--contracts", metavar="FILE", help="What is sold: quantity, form, certification, month.")
+]
+FieldEstimates = Annotated[
+    Path | None, typer.Option("--field-estimates", metavar="FILE", help="What technicians expect of plots or members.")
+]
+Commitments = Annotated[
+    Path | None, typer.Option("--commitments", metavar="FILE", help="What members signed to deliver.")
+]
+CooperativesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--cooperatives",
+        metavar="FILE",
+        help="What each cooperative is asked once: its quintal, load and manzana, outturn, delivered share.",
+    ),
+]
+DeliveredShare = Annotated[
+    float | None,
+    typer.Option(
+        "--delivered-share", metavar="SHARE", help="Part of the harvest that reaches the cooperative, 0 to 1."
+    ),
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="DATE", help="Day up to which this season's deliveries are complete: 2027-01-31."),
 ]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Threads; as many as there are processors by default.")
@@ -122,16 +157,21 @@ def demo(
 
 @app.command()
 def check(
-    plots: PlotsFile,
+    plots: OptionalPlotsFile = None,
     members: MembersFile = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder for findings.csv, one row per finding.")
     ] = None,
+    template: Annotated[
+        Path | None,
+        typer.Option("--template", metavar="FILE", help="Write an empty XLSX workbook to fill in or print, and stop."),
+    ] = None,
+    crop: Annotated[str, typer.Option("--crop", metavar="NAME", help="Crop of the template.")] = "coffee",
     country: Annotated[
         str | None, typer.Option("--country", metavar="ISO2", help="Country of the plots; finds those outside it.")
     ] = None,
     language: Annotated[
-        str, typer.Option("--language", metavar="CODE", help="Language of the work lists: en, es, fr or pt.")
+        str, typer.Option("--language", metavar="CODE", help="Language of work lists and template: en, es, fr or pt.")
     ] = "en",
     mapping: Mapping = None,
     members_mapping: MembersMapping = None,
@@ -145,8 +185,17 @@ def check(
     With --out it leaves findings.csv, findings.xlsx to decide in, work lists to print, a sheet per member, and the
     names that it could not match.
 
-    Exit status 1 when a finding blocks a plot.
+    Exit status 1 when a finding blocks a plot. With --template no plots are needed.
     """
+    if template is not None:
+        from geomap.outputs.template import write_template
+
+        write_template(template, crop=crop, language=language)
+        _print(f"A workbook for members, plots, field estimates, deliveries and contracts stands in {template}.")
+        if plots is None:
+            return
+    if plots is None:
+        raise typer.BadParameter("Name a file of plots, or --template FILE.", param_hint="PLOTS")
     from geomap.findings import CODES, join_findings
     from geomap.plots.prepare import prepare_plots
 
@@ -254,10 +303,19 @@ def estimate(
     matches: Matches = None,
     decisions: Decisions = None,
     shares: Shares = None,
+    deliveries: Deliveries = None,
+    field_estimates: FieldEstimates = None,
+    commitments: Commitments = None,
+    contracts: Contracts = None,
+    cooperatives: CooperativesFile = None,
+    delivered_share: DeliveredShare = None,
+    as_of: AsOf = None,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Potential of each plot, member and cooperative in kilograms, with an interval: tables, two maps and a report.
+
+    With deliveries of past seasons also the supply that can be expected, by month, and what can still be sold.
 
     What it leaves in DIR is described in docs/columns.md. Nothing is written unless everything is.
     """
@@ -278,6 +336,7 @@ def estimate(
             by=tuple(by or ()),
             reading=_reading(mapping, members_mapping, crs, matches, decisions),
             shares=shares,
+            brought=_brought(deliveries, field_estimates, commitments, contracts, cooperatives, delivered_share, as_of),
             workers=workers,
             progress=progress,
         )
@@ -318,6 +377,13 @@ def _reading(
     return {**told, "matches": matches}
 
 
+def _brought(deliveries: list[Path] | None, *others: Any) -> "Brought":
+    """The files of evidence, in the order of the fields of `Brought`."""
+    from geomap.supply.brought import Brought
+
+    return Brought(tuple(deliveries or ()), *others)
+
+
 def _write_offers(plots: Any, members: "pd.DataFrame", matches: Path | None, path: Path) -> None:
     """Leave the names that are only similar for a person to confirm, beside those confirmed before."""
     from geomap.plots.matching import match_members, next_matches, read_matches, write_matches
@@ -349,11 +415,34 @@ def _print_run(run: "Run", out: Path) -> None:
         for row in [*run.cooperatives.to_dict("records"), run.total.to_dict()]
     ]
     _print_table(["cooperative", "members mapped", "ha", f"potential, kg {form}", "8 of 10 seasons between"], rows)
+    if run.outlook is not None and run.outlook.has_supply:
+        _print_supply(run, form)
     if run.summary["evidence"] == "country averages":
         _print("These numbers come from country averages, not from deliveries.")
     for warning in run.summary["warnings"]:
         _print(f"Note: {warning}")
     _print(f"Open {out / 'report.html'} first, then {out / 'map_internal.html'}.")
+
+
+def _print_supply(run: "Run", form: str) -> None:
+    """What can be expected, and what it rests on."""
+    assert run.outlook is not None
+    evidence = run.outlook.calibration.cooperatives["evidence"]
+    rows = [
+        [
+            str(row["id"]),
+            f"{row['supply_kg']:,.0f}",
+            f"{row['supply_p10_kg']:,.0f} – {row['supply_p90_kg']:,.0f}",
+            str(evidence.get(row["id"], "")),
+        ]
+        for row in [*run.cooperatives.to_dict("records"), run.total.to_dict()]
+    ]
+    _print("")
+    _print_table(
+        ["cooperative", f"supply {run.outlook.season}, kg {form}", "8 of 10 seasons between", "rests on"], rows
+    )
+    if run.outlook.backtest is not None:
+        _print(run.outlook.backtest.sentence)
 
 
 def _hectares(effect: float) -> str:

@@ -1,7 +1,7 @@
 """The whole flow on a page: plots and land cover → potential of each plot, member and cooperative, with an interval."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +11,6 @@ import pandas as pd
 
 from geomap import reference
 from geomap.engine import Progress
-from geomap.errors import RasterError
 from geomap.findings import CODES, join_findings, make_findings
 from geomap.landcover.extract import Extraction, class_areas
 from geomap.landcover.product import Product
@@ -29,21 +28,26 @@ from geomap.plots.member_shares import check_shared_plots, plot_shares, shares_f
 from geomap.plots.members import active_members
 from geomap.plots.prepare import Prepared, prepare_plots
 from geomap.provenance import assumptions, described, parameters, versions, warnings
-from geomap.supply import crops
+from geomap.supply.brought import Brought, read_evidence
 from geomap.supply.calibrate import Calibration
 from geomap.supply.choice import Choice, choose
-from geomap.supply.items import Items, join_items, share_items
+from geomap.supply.crop_tables import CropTables
+from geomap.supply.crops import is_declared_for
+from geomap.supply.items import Items
+from geomap.supply.land import Figures, land_of_others, median_altitude, past_seasons, with_sharers, with_those_who_left
 from geomap.supply.months import COLUMNS as MONTH_COLUMNS
-from geomap.supply.months import harvest_calendar, months
-from geomap.supply.narrow import what_would_narrow
-from geomap.supply.outlook import Evidence, Outlook, Past, look_ahead, season_after
-from geomap.supply.potential import declared_ratios, plot_potential, unmapped_members
+from geomap.supply.months import months
+from geomap.supply.narrow import next_steps, what_would_narrow
+from geomap.supply.outlook import Evidence, Outlook, look_ahead, season_after
 from geomap.supply.pricing import by_cooperative, priced, sentence
 from geomap.supply.sums import SUM_COLUMNS, attribute_labels, group_sums
 from geomap.supply.supplied import item_supply
 from geomap.supply.totals import totals, variance_shares
 
 EVIDENCE: Final = "country averages"
+
+MOST_STEPS: Final = 20_000
+"""Items up to which the next steps are tried out; each of them is a sum over all."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class Run:
     total : the sum over all cooperatives, errors they share included.
     months : cooperative_id, month, quantity, mean_kg, p10_kg, p50_kg, p90_kg; empty without a season or calendar.
     outlook : what can be expected, beside what the land can bear; None without a season and evidence.
+    next_steps : of `geomap.supply.narrow.next_steps`; empty where deliveries have told more than they would, and in
+        runs of more than 20,000 plots.
     variance : cooperative_id ("all" for the sum), quantity, source, share of the variance that would go with it.
     environment : cooperative_id, class, name, area_ha, share of the measured plots' area.
     findings : what was found, priced in hectares and kilograms.
@@ -78,6 +84,7 @@ class Run:
     total: "pd.Series[Any]"
     months: pd.DataFrame
     outlook: Outlook | None
+    next_steps: pd.DataFrame
     variance: pd.DataFrame
     environment: pd.DataFrame
     findings: pd.DataFrame
@@ -108,13 +115,15 @@ def estimate_files(
     *,
     members: Path | None = None,
     shares: Path | None = None,
+    brought: Brought | None = None,
     reading: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> Run:
     """Potential from files; see `estimate`. The summary names every file with its SHA-256.
 
-    `reading` holds further keywords of `read_inputs`: mapping, crs, matches, decisions.
+    `brought` names the files of deliveries, contracts and settings. `reading` holds further keywords of `read_inputs`:
+    mapping, crs, matches, decisions.
 
     Raises
     ------
@@ -123,9 +132,10 @@ def estimate_files(
     clock = _Clock()
     inputs = [("plots", Path(plots)), *(("raster", Path(path)) for path in rasters)]
     inputs += [(role, Path(path)) for role, path in (("members", members), ("shares", shares)) if path is not None]
-    choose(
+    chosen = choose(
         options["crop"], options["country"], **{key: options.get(key) for key in ("form", "season", "base_yield_kg")}
     )
+    inputs += [] if brought is None else brought.files()
     check_rasters(rasters, named_product(options["product"]))
     tell = progress or (lambda stage, done, total: None)
     tell("reading", 0, 1)
@@ -133,6 +143,9 @@ def estimate_files(
     if shares is not None:
         options["shares"], said = _read_shares(Path(shares))
         found.append(said)
+    if brought is not None:
+        options["evidence"], more = read_evidence(brought, chosen, people)
+        found += more
     tell("reading", 1, 1)
     clock.lap("read")
     files = [described(role, path) for role, path in inputs]
@@ -199,6 +212,9 @@ def estimate(
     by: Sequence[str] = (),
     shares: pd.DataFrame | None = None,
     evidence: Evidence | None = None,
+    tables: CropTables | None = None,
+    yields: pd.DataFrame | None = None,
+    yield_rasters: Sequence[Path] = (),
     findings: Sequence[pd.DataFrame] = (),
     inputs: Sequence[Mapping[str, Any]] = (),
     workers: int | None = None,
@@ -219,6 +235,10 @@ def estimate(
     shares : who farms which plot with what share, as `read_shares` returns it; others belong to their member alone.
     evidence : deliveries, contracts and settings of the cooperatives; without them there is no supply. The season is
         the one after the last delivery where it is not given.
+    tables : the user's own crop or figures, of `read_crop_tables`.
+    yields : the user's own base yields, of `read_yields`.
+    yield_rasters : kilograms per hectare and year, in the form and basis of the base yield; where they have data they
+        stand for it.
     findings : what was found while reading.
     inputs : files, for the summary.
     workers : threads; never changes a result.
@@ -233,9 +253,9 @@ def estimate(
     clock = _Clock()
     if season is None and evidence is not None and evidence.deliveries is not None:
         season = season_after(evidence.deliveries)
-    chosen = choose(crop, country, form=form, season=season, base_yield_kg=base_yield_kg)
+    chosen = choose(crop, country, form=form, season=season, base_yield_kg=base_yield_kg, tables=tables)
     legend = named_product(product)
-    ours, other = _of_this_crop(plots.sort_index(kind="stable"), chosen.crop)
+    ours, other = _of_this_crop(plots.sort_index(kind="stable"), chosen)
     said, everyone, before = [*findings, other], members, ours.iloc[:0]
     if members is not None and chosen.season is not None:
         kept, gone = inactive_plots(ours, members, chosen.season)
@@ -247,26 +267,31 @@ def estimate(
     by = columns_to_sum_by(by, ours, members)
     joined = join_members(ours, members, attributes=by)
     owners = plot_shares(joined.plots, shares, season=chosen.season)
-    people = _with_sharers(joined.members, owners, joined.plots)
+    people = with_sharers(joined.members, owners, joined.plots)
     prepared = prepare_plots(
         joined.plots, members, country=chosen.country, sharers=owners["member_id"].unique(), progress=progress
     )
     clock.lap("check and prepare")
     extraction = class_areas(prepared.plots, rasters, legend, workers=workers, progress=progress)
     clock.lap("land cover")
-    land = _Land(prepared.plots, extraction.classes, extraction.cover)
-    items, ratios = _items(land, people, owners, chosen=chosen, legend=legend)
+    figures = Figures(chosen, legend, None if evidence is None else evidence.settings, yields, tuple(yield_rasters))
+    land, doubts = figures.land(prepared.plots, extraction)
+    items, ratios, more = figures.items(land, people, owners, chosen.season)
+    said += [*doubts, more]
     clock.lap("potential")
     outlook = None
     if evidence is not None and chosen.season is not None:
         if len(before) and evidence.deliveries is not None:
-            land = land.with_plots(join_members(before, everyone).plots, rasters, legend, country=chosen.country)
-        past = _past(land, everyone, people, shares, chosen=chosen, legend=legend)
+            land = land.joined(land_of_others(join_members(before, everyone).plots, rasters, figures))
         outlook = look_ahead(
-            items, past, evidence, chosen=chosen, members=_everyone(people, everyone), progress=progress,
-            bears_kg=items.table[items.table["kind"] != "unmapped"].groupby("member_id")["mean_kg"].sum(),
-            altitude=_altitude(prepared.plots, people),
-        )  # fmt: skip
+            items,
+            past_seasons(land, everyone, people, shares, figures),
+            evidence,
+            chosen=chosen,
+            members=with_those_who_left(people, everyone),
+            altitude=median_altitude(prepared.plots, people),
+            progress=progress,
+        )
         said.append(outlook.findings)
         clock.lap("deliveries")
     calibration = outlook.calibration if outlook is not None and outlook.has_supply else None
@@ -280,8 +305,7 @@ def estimate(
     monthly = _monthly(cooperatives, chosen)
     if outlook is not None:
         monthly = pd.concat([monthly, outlook.months], ignore_index=True)
-    found = join_findings([*said, prepared.findings, extraction.findings])
-    found = priced(found, table, cooperatives)
+    found = priced(join_findings([*said, prepared.findings, extraction.findings]), table, cooperatives)
     result = Run(
         plots=table,
         classes=extraction.classes,
@@ -291,6 +315,7 @@ def estimate(
         total=total.drop("var"),
         months=monthly,
         outlook=outlook,
+        next_steps=_next_steps(items, calibration),
         variance=shares_of_variance,
         environment=environment(extraction.classes, prepared.plots["cooperative_id"]),
         findings=found,
@@ -305,7 +330,7 @@ def estimate(
             "assumptions": assumptions(chosen, legend, _used(ratios, items)),
             "warnings": [*joined.warnings, *warnings(chosen, monthly, members)],
             "findings": _told(by_cooperative(found, table, prepared.left_out)),
-            "narrow": what_would_narrow(_of_all(shares_of_variance), items),
+            "narrow": what_would_narrow(_of_all(shares_of_variance, calibration), items),
             "evidence": _evidence(outlook),
         },
         rasters=tuple(Path(path) for path in rasters),
@@ -316,67 +341,6 @@ def estimate(
     return result
 
 
-@dataclass(frozen=True)
-class _Land:
-    """Prepared plots with their land cover."""
-
-    plots: gpd.GeoDataFrame
-    classes: pd.DataFrame
-    cover: pd.DataFrame
-
-    def with_plots(self, plots: gpd.GeoDataFrame, rasters: Sequence[Path], legend: Product, *, country: str) -> "_Land":
-        """The same and more plots, such as those of members who left: past seasons had them."""
-        prepared = prepare_plots(plots, country=country)
-        try:
-            found = class_areas(prepared.plots, rasters, legend)
-        except RasterError:  # none of them lies on the map
-            return self
-        return _Land(
-            pd.concat([self.plots, prepared.plots]).sort_index(kind="stable"),
-            pd.concat([self.classes, found.classes], ignore_index=True),
-            pd.concat([self.cover, found.cover]),
-        )
-
-
-def _past(
-    land: _Land,
-    everyone: pd.DataFrame | None,
-    people: pd.DataFrame,
-    shares: pd.DataFrame | None,
-    *,
-    chosen: Choice,
-    legend: Product,
-) -> Past:
-    """What the land could bear in a past season, and who was a member then."""
-
-    def of(season: str) -> tuple[Items, Collection[str] | None]:
-        then, plots = people, land.plots
-        if everyone is not None:
-            plots, _ = inactive_plots(plots, everyone, season)
-            then = _with_sharers(active_members(everyone, season), plot_shares(plots, shares, season=season), plots)
-        owners = plot_shares(plots, shares, season=season)
-        part = replace(land, plots=plots)
-        items, _ = _items(part, then, owners, chosen=replace(chosen, season=season), legend=legend)
-        return items, None if everyone is None else then.index
-
-    return of
-
-
-def _everyone(people: pd.DataFrame, everyone: pd.DataFrame | None) -> pd.DataFrame:
-    """Members of today and those who left: deliveries are of both."""
-    if everyone is None:
-        return people
-    return pd.concat([people, everyone[~is_among(everyone.index, people.index)]])
-
-
-def _altitude(plots: gpd.GeoDataFrame, people: pd.DataFrame) -> "pd.Series[float] | None":
-    """Median altitude of each cooperative's plots, else of its members, in metres; None where nobody knows it."""
-    for table in (plots, people):
-        if "altitude_m" in table and pd.api.types.is_numeric_dtype(table["altitude_m"]):
-            return table.groupby("cooperative_id")["altitude_m"].median()
-    return None
-
-
 def _evidence(outlook: Outlook | None) -> str:
     """What the supply rests on, cooperative by cooperative, in words; country averages without any."""
     if outlook is None or not outlook.has_supply:
@@ -384,41 +348,11 @@ def _evidence(outlook: Outlook | None) -> str:
     return ", ".join(sorted(set(outlook.calibration.cooperatives["evidence"]) - {"none"}))
 
 
-def _with_sharers(people: pd.DataFrame, owners: pd.DataFrame, plots: gpd.GeoDataFrame) -> pd.DataFrame:
-    """The members, and a row for each that only the table of shares knows: at home where the plot is."""
-    new = owners[~is_among(owners["member_id"], people.index)].drop_duplicates("member_id").set_index("member_id")
-    if new.empty:
-        return people
-    at_plot = plots[["cooperative_id", "community"]].reindex(new["plot_id"]).set_axis(new.index)
-    return pd.concat([people, at_plot.assign(name="", declared_area_ha=float("nan"))]).sort_index()
-
-
-def _items(
-    land: _Land, people: pd.DataFrame, owners: pd.DataFrame, *, chosen: Choice, legend: Product
-) -> tuple[Items, pd.DataFrame]:
-    """Plots (or members' parts of them), members without one, and the ratio that declared areas were corrected by."""
-    ratios = declared_ratios(land.plots, people)
-    known: dict[str, Any] = {"crop": chosen.crop, "base": chosen.base, "conversion": chosen.conversion}
-    mapped = plot_potential(
-        land.plots,
-        land.classes,
-        land.cover,
-        legend=legend.legend,
-        season_year=chosen.season_year,
-        ratios=ratios,
-        country=chosen.country,
-        **known,
-    )
-    mapped = share_items(mapped, owners, people["cooperative_id"])
-    unmapped = unmapped_members(people, mapped, ratios=ratios, country=chosen.country, **known)
-    return join_items([mapped, unmapped]), ratios
-
-
-def _of_this_crop(plots: gpd.GeoDataFrame, crop: crops.Crop) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
+def _of_this_crop(plots: gpd.GeoDataFrame, chosen: Choice) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
     """Plots declared for the crop or for none, and a finding for each of the others."""
     named = plots["crop"].fillna("").str.strip()
-    other = ~is_among(named.str.lower(), ["", crop.name])
-    texts = [f"Declared for {text}; this run is about {crop.name}" for text in named[other]]
+    other = ~is_declared_for(named.to_numpy(dtype=object).tolist(), chosen.crop, tables=chosen.tables)
+    texts = [f"Declared for {text}; this run is about {chosen.crop.title}" for text in named[other]]
     return plots[~other], make_findings("other_crop", plots.index[other], texts, action="left_out")
 
 
@@ -472,9 +406,16 @@ def _variance(items: Items, calibration: Calibration | None) -> pd.DataFrame:
     return pd.concat([table, supply], ignore_index=True)
 
 
-def _of_all(shares: pd.DataFrame) -> pd.DataFrame:
-    """Shares of the variance of the whole potential."""
-    return shares[(shares["cooperative_id"] == "all") & (shares["quantity"] == "potential")]
+def _of_all(shares: pd.DataFrame, calibration: Calibration | None) -> pd.DataFrame:
+    """Shares of the variance of the whole supply, else of the whole potential."""
+    quantity = "potential" if calibration is None else "supply"
+    return shares[(shares["cooperative_id"] == "all") & (shares["quantity"] == quantity)]
+
+
+def _next_steps(items: Items, calibration: Calibration | None) -> pd.DataFrame:
+    """What each step would do to the interval of the potential; nothing where there is a supply to narrow."""
+    few = calibration is None and len(items) <= MOST_STEPS
+    return next_steps(items) if few else next_steps(items.where(pd.Series(False, index=items.table.index)))
 
 
 def _used(ratios: pd.DataFrame, items: Items) -> pd.DataFrame:
@@ -485,7 +426,7 @@ def _used(ratios: pd.DataFrame, items: Items) -> pd.DataFrame:
 
 def _monthly(cooperatives: pd.DataFrame, chosen: Choice) -> pd.DataFrame:
     """Potential per month; empty without a season or where no calendar is known."""
-    calendar = harvest_calendar(chosen.crop.name, chosen.country)
+    calendar = chosen.calendar
     if chosen.season is None or calendar.empty:
         return pd.DataFrame(columns=MONTH_COLUMNS)
     sums = cooperatives.set_index("id").rename(columns={"potential_kg": "mean_kg"})[["mean_kg", "var"]]

@@ -1,6 +1,6 @@
 """Tables that stand beside a run's own on pages: evidence, past seasons, contracts, what can be sold."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import pandas as pd
@@ -29,6 +29,8 @@ class Beside:
     cases : cooperative_id ("all" for the sum), case (in words), mean_kg, p10_kg, p50_kg, p90_kg; factor_low and
         factor_high (0–1, of the mean) where known.
     contracts : cooperative_id, buyer, certification ("" = any), month ("YYYY-MM" or ""), kg, covered (probability 0–1).
+    told : cooperative_id, kind ("field estimates", "commitments"), given_kg, seasons, mean_kg, p10_kg, p50_kg, p90_kg:
+        what technicians and members told of the season, and the same corrected by how right they were before.
     next_steps : text, one sentence a row, the most useful first.
     """
 
@@ -39,24 +41,17 @@ class Beside:
     certifications: pd.DataFrame | None = None
     cases: pd.DataFrame | None = None
     contracts: pd.DataFrame | None = None
+    told: pd.DataFrame | None = None
     next_steps: pd.DataFrame | None = None
 
 
-def beside_of(
-    outlook: "Outlook | None",
-    *,
-    form: str,
-    settings: pd.DataFrame | None = None,
-    contracts: pd.DataFrame | None = None,
-    next_steps: pd.DataFrame | None = None,
-) -> Beside:
+def beside_of(outlook: "Outlook | None", *, form: str, next_steps: pd.DataFrame | None = None) -> Beside:
     """The tables of an outlook as pages show them.
 
     Parameters
     ----------
     outlook : of `look_ahead`; None without a season or evidence.
     form : product form of the run.
-    settings, contracts : as their readers return them.
     next_steps : of `geomap.supply.narrow.next_steps`.
 
     Examples
@@ -64,20 +59,21 @@ def beside_of(
     >>> beside_of(None, form="green").backtest is None
     True
     """
-    if outlook is None or not outlook.has_supply:
-        return Beside(settings=settings, next_steps=next_steps)
-    supply = outlook.calibration.cooperatives
+    if outlook is None:
+        return Beside(next_steps=next_steps)
+    known = Beside(settings=outlook.settings, told=outlook.told, next_steps=next_steps)
+    if not outlook.has_supply:
+        return known
+    supply, contracts = outlook.calibration.cooperatives, outlook.contracts
     ready = _at_the_end(outlook.available)
-    shock = outlook.shock.rename_axis("cooperative_id").reset_index()[["cooperative_id", *_CASE_COLUMNS]]
-    return Beside(
-        settings=settings,
+    return replace(
+        known,
         calibration=supply[["evidence", "seasons"]],
         backtest=outlook.backtest,
         exportable=_exportable(ready, supply, form),
         certifications=_certifications(ready, supply),
-        cases=shock,
+        cases=outlook.shock.rename_axis("cooperative_id").reset_index()[["cooperative_id", *_CASE_COLUMNS]],
         contracts=None if contracts is None or contracts.empty else with_chances(contracts, outlook.available),
-        next_steps=next_steps,
     )
 
 
@@ -123,7 +119,7 @@ def _exportable(ready: pd.DataFrame, supply: pd.DataFrame, form: str) -> pd.Data
 
 def _certifications(ready: pd.DataFrame, supply: pd.DataFrame) -> pd.DataFrame | None:
     """Supply that carries each certificate, as a share of the cooperative's; None where nothing is certified."""
-    named = ready[ready["certification"] != ""]
+    named = ready[(ready["certification"] != "") & (ready["supply_kg"] > 0)]
     if named.empty:
         return None
     whole = ready[ready["certification"] == ""].set_index("cooperative_id")["supply_kg"]

@@ -24,13 +24,16 @@ def estimate_pdf(sheet: Sheet, *, paper: Literal["A4", "Letter"] = "A4") -> byte
 
         Path("estimate.pdf").write_bytes(estimate_pdf(sheet, paper="Letter"))
     """
+    content = b""
     for scale in _SCALES:
-        pdf = new_pdf(paper, title=f"{sheet.title}: {sheet.cooperative}", language=sheet.language, margin_mm=_MARGIN)
-        writer = _Writer(pdf, scale)
-        fits = [writer.page(sheet, number) for number in (0, 1)]
+        title = f"{sheet.title}: {sheet.cooperative}"
+        with new_pdf(paper, title=title, language=sheet.language, margin_mm=_MARGIN) as pdf:
+            writer = _Writer(pdf, scale)
+            fits = [writer.page(sheet, number) for number in (0, 1)]
+            content = bytes(pdf.output())
         if all(fits):
             break
-    return bytes(pdf.output())
+    return content
 
 
 class _Writer:

@@ -221,9 +221,11 @@ def _note(pen: _Pen) -> str:
     document = pen.document
     if document.quantity == "potential":
         return pen.say("not_supply")
-    key = "of_which_hives" if _hives(document) else "of_which"
-    known = document.potential_kg is not None and math.isfinite(document.potential_kg)
-    return pen.say(key, amount=pen.amount(document.potential_kg or 0.0)) if known else ""
+    kg = document.potential_kg
+    if kg is None or not math.isfinite(kg):
+        return ""
+    key = "more" if kg < document.cases.mean else "of_which_hives" if _hives(document) else "of_which"
+    return pen.say(key, amount=pen.amount(kg))
 
 
 def _cases(pen: _Pen) -> Block:

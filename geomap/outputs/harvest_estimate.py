@@ -156,7 +156,7 @@ def run_id(summary: Mapping[str, Any]) -> str | None:
     --------
     >>> one = {"inputs": [{"role": "plots", "sha256": "ab"}], "parameters": {"crop": "coffee"}}
     >>> run_id(one)[:12], run_id({"inputs": [], "parameters": {}})
-    ('dfd22d7dca8d', None)
+    ('585c14fdb798', None)
     """
     if not summary["inputs"]:
         return None

@@ -2,6 +2,8 @@
 
 import datetime
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,25 +27,48 @@ _POINT_MM: Final = 25.4 / 72
 Align = Literal["left", "center", "right"]
 
 
-def new_pdf(paper: Literal["A4", "Letter"], *, title: str, language: str, margin_mm: float = 16.0) -> "FPDF":
-    """An empty document in millimetres whose pages never break by themselves; dates are fixed, so equal texts give
-    equal bytes.
+@contextmanager
+def new_pdf(paper: Literal["A4", "Letter"], *, title: str, language: str, margin_mm: float = 16.0) -> "Iterator[FPDF]":
+    """An empty document in millimetres whose pages never break by themselves; its font files close with the block.
+
+    Dates are fixed, so equal texts give equal bytes.
 
     Raises
     ------
     OutputError : the fonts are not there.
+
+    Examples
+    --------
+    >>> with new_pdf("A4", title="T", language="en") as pdf:
+    ...     pdf.add_page()
+    ...     below = put_text(pdf, "Café", 16, 16, 50, size=10)
+    ...     content = bytes(pdf.output())
     """
     from fpdf import FPDF
 
     pdf = FPDF(unit="mm", format=paper)
+    with _fonts_of(pdf):
+        pdf.set_margin(margin_mm)
+        pdf.set_auto_page_break(False)
+        pdf.set_creation_date(_MADE)
+        pdf.set_title(drawable(title))
+        pdf.set_lang(language)
+        yield pdf
+
+
+@contextmanager
+def _fonts_of(pdf: "FPDF") -> Iterator[None]:
+    """Both fonts in the document while the block lasts: fpdf2 reads from their files until the end."""
+    from fpdf.fonts import TTFFont
+
     for style, path in font_files().items():
         pdf.add_font(FONT, style=style, fname=path)
-    pdf.set_margin(margin_mm)
-    pdf.set_auto_page_break(False)
-    pdf.set_creation_date(_MADE)
-    pdf.set_title(drawable(title))
-    pdf.set_lang(language)
-    return pdf
+    try:
+        yield
+    finally:
+        for font in pdf.fonts.values():
+            if isinstance(font, TTFFont):
+                font.ttfont.close()
 
 
 @cache
@@ -73,9 +98,10 @@ def _letters() -> frozenset[int]:
     from fpdf.fonts import TTFFont
 
     pdf = FPDF()
-    for style, path in font_files().items():
-        pdf.add_font(FONT, style=style, fname=path)
-    return frozenset.intersection(*(frozenset(font.cmap) for font in pdf.fonts.values() if isinstance(font, TTFFont)))
+    with _fonts_of(pdf):
+        return frozenset.intersection(
+            *(frozenset(font.cmap) for font in pdf.fonts.values() if isinstance(font, TTFFont))
+        )
 
 
 def drawable(text: str) -> str:

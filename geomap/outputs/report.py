@@ -10,7 +10,7 @@ import pandas as pd
 from geomap.findings import CODES
 from geomap.outputs.beside import Beside
 from geomap.outputs.figures import ticks, to_svg
-from geomap.outputs.report_answers import answers, loss
+from geomap.outputs.report_answers import answers, evidence_words, loss
 from geomap.outputs.text import plain
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _content(run: "Run", beside: Beside) -> dict[str, Any]:
     return {
         "quantity": quantity,
         "place": run.summary["parameters"],
-        "evidence": run.summary["evidence"] if quantity == "supply" else None,
+        "evidence": evidence_words(run.summary["evidence"], beside.calibration) if quantity == "supply" else None,
         "narrow": _narrow(run, errors),
         "total": run.total.to_dict(),
         "case": case,

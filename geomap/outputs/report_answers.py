@@ -32,6 +32,7 @@ def answers(run: "Run", quantity: str, beside: Beside) -> dict[str, Any]:
         "january": _january(run, quantity),
         "contracts": _contracts(beside.contracts),
         "scenarios": _records(beside.cases),
+        "told": _records(beside.told)[:_SHOWN],
         "past": _past(beside.backtest),
         "evidence_by": _evidence(beside.calibration),
         "moved": moved(run.summary.get("findings", [])),
@@ -167,6 +168,29 @@ def _contracts(table: pd.DataFrame | None) -> dict[str, Any] | None:
     rows = _records(ordered.assign(certification=ordered["certification"].fillna("")))
     likely = int((table["covered"] >= _LIKELY).sum())
     return {"rows": rows[:_SHOWN], "size": len(rows), "likely": likely, "kg": float(table["kg"].sum())}
+
+
+def evidence_words(told: str, calibration: pd.DataFrame | None) -> str:
+    """What the supply rests on, to follow "from": "your own deliveries of 3 seasons".
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"evidence": ["own deliveries"] * 2, "seasons": [2, 3]}, index=["A", "B"])
+    >>> evidence_words("own deliveries", table)
+    'your own deliveries of 2 to 3 seasons'
+    """
+    if calibration is None or calibration.empty:
+        return told
+    known = calibration[calibration["evidence"] != "none"]
+    parts = []
+    for evidence, rows in known.groupby("evidence", sort=True):
+        words = f"your {evidence}" if evidence == "own deliveries" else f"the {evidence}"
+        low, high = int(rows["seasons"].min()), int(rows["seasons"].max())
+        if evidence == "own deliveries":
+            words += f" of {low if low == high else f'{low} to {high}'} season{'' if high == 1 else 's'}"
+        count = f" ({len(rows):,} of {len(known):,} cooperatives)" if len(rows) < len(known) else ""
+        parts.append(words + count)
+    return " and ".join(reversed(parts)) or told
 
 
 def _evidence(calibration: pd.DataFrame | None) -> list[dict[str, Any]] | None:

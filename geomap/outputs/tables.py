@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from geomap.engine import ordered_map
+from geomap.outputs.outlook_columns import MONTHS_DOCS, OUTLOOK_DOCS
 from geomap.outputs.publish import MARK, publish, put_file
 from geomap.outputs.text import csv_text
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from geomap.run import Run
+    from geomap.supply.outlook import Outlook
 
 _SUPPLY: Final = {
     "supply_kg": ("kg", "Mean of what the cooperative can expect to receive; empty without evidence"),
@@ -97,12 +99,13 @@ COLUMN_DOCS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     "by_<column>.csv": {**_GROUP, **_UNMAPPED},
     "months.csv": {
         "cooperative_id": ("", "The cooperative; 'all' for the sum"),
-        "month": ("YYYY-MM", "Month of harvest"),
+        "month": ("YYYY-MM", "Month of harvest; of delivery for supply"),
         "quantity": ("", "potential or supply"),
         "mean_kg": ("kg", "Mean; means add up"),
         "p10_kg": ("kg", "Low case"),
         "p50_kg": ("kg", "Middle case"),
         "p90_kg": ("kg", "High case"),
+        **MONTHS_DOCS,
     },
     "variance.csv": {
         "cooperative_id": ("", "The cooperative; 'all' for the sum"),
@@ -110,6 +113,7 @@ COLUMN_DOCS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "source": ("", "The source of error"),
         "share": ("0–1", "Part of the variance that would go if this source were known; parts do not add to 1"),
     },
+    **OUTLOOK_DOCS,
     "environment.csv": {
         "cooperative_id": ("", "The cooperative"),
         "class": ("", "Code of the class; −1 no data, −2 outside the map, −3 codes that the legend does not know"),
@@ -134,10 +138,9 @@ CONTRACTS: Final[Mapping[str, tuple[str, ...]]] = {
     "members.csv": tuple(_GROUP),
     "cooperatives.csv": tuple(_GROUP),
     "by_<column>.csv": tuple(_GROUP),
-    **{
-        f"{name}.csv": tuple(COLUMN_DOCS[f"{name}.csv"])
-        for name in ("classes", "months", "variance", "environment", "findings")
-    },
+    **{f"{name}.csv": tuple(COLUMN_DOCS[f"{name}.csv"]) for name in ("classes", "variance", "environment", "findings")},
+    "months.csv": tuple(COLUMN_DOCS["months.csv"])[:7],
+    **{name: tuple(columns) for name, columns in OUTLOOK_DOCS.items()},
 }
 """File → the columns that never change their name, in their order; a table may have more after them."""
 
@@ -176,8 +179,30 @@ def _tables(run: "Run", folder: Path) -> Iterator[Callable[[], None]]:
     yield partial(_write_plots, run.plots, folder / "plots.parquet")
     for name in ("classes", "members", "cooperatives", "months", "variance", "environment", "findings"):
         yield partial(_write_csv, getattr(run, name), folder / f"{name}.csv", CONTRACTS[f"{name}.csv"])
+    for name, table in _of_outlook(run.outlook):
+        yield partial(_write_csv, table, folder / name, CONTRACTS[name])
     for name, column in by_names(run.by).items():
         yield partial(_write_csv, run.by[column], folder / name, CONTRACTS["by_<column>.csv"])
+
+
+def _of_outlook(outlook: "Outlook | None") -> Iterator[tuple[str, pd.DataFrame]]:
+    """The tables that deliveries, contracts and what people told give; none without evidence."""
+    if outlook is None:
+        return
+    if outlook.has_supply:
+        yield "available.csv", outlook.available
+        yield "shock_year.csv", outlook.shock.rename_axis("cooperative_id").reset_index().drop(columns="var")
+        yield "calibration.csv", outlook.calibration.sources
+    if len(outlook.nowcast):
+        yield "nowcast.csv", outlook.nowcast.rename_axis("cooperative_id").reset_index().drop(columns="var")
+    if outlook.backtest is not None:
+        yield "backtest.csv", outlook.backtest.rows
+        yield "backtest_scores.csv", outlook.backtest.scores
+    if len(outlook.told):
+        yield "told.csv", outlook.told
+    if outlook.history is not None:
+        yield "alarms.csv", outlook.alarms
+        yield "member_alarms.csv", outlook.member_alarms
 
 
 def by_names(columns: Iterable[str]) -> dict[str, str]:
@@ -206,10 +231,19 @@ def _write_pages(run: "Run", folder: Path) -> None:
 
 def _pages(run: "Run") -> Iterator[tuple[str, str]]:
     from geomap.outputs import maps, report
+    from geomap.outputs.beside import beside_of
 
+    brought = run.outlook
+    beside = beside_of(
+        brought,
+        form=run.summary["parameters"]["form"],
+        settings=None if brought is None else brought.settings,
+        contracts=None if brought is None else brought.contracts,
+        next_steps=run.next_steps,
+    )
     yield "map_internal.html", maps.internal_map(run)
     yield "map_share.html", maps.share_map(run)
-    yield "report.html", report.report(run)
+    yield "report.html", report.report(run, beside)
 
 
 def _write_plots(plots: "gpd.GeoDataFrame", path: Path) -> None:

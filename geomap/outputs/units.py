@@ -48,7 +48,8 @@ def reader_unit(
     --------
     A quintal of 46 kg of parchment, of which .8 is green coffee: 46 · .8 kg.
 
-    >>> reader_unit("coffee", "HN", "green", told={"quintal_kg": 46.0, "quintal_form": "parchment"}).kg
+    >>> unit = reader_unit("coffee", "HN", "green", told={"quintal_kg": 46.0, "quintal_form": "parchment"})
+    >>> round(unit.kg, 1)
     36.8
     >>> reader_unit("coffee", "HN", "green"), reader_unit("cocoa", "GH", "dry")
     (Unit(kind='quintal', size_kg=46.0, form='green', kg=46.0), None)
@@ -71,9 +72,9 @@ def told_by(settings: pd.DataFrame | None, cooperative_id: str) -> dict[str, Any
 
     Examples
     --------
-    >>> settings = pd.DataFrame({"quintal_kg": [46.0], "bag_kg": [float("nan")], "quintal_form": [""]}, index=[""])
-    >>> told_by(settings, "C1"), told_by(None, "C1")
-    ({'quintal_kg': 46.0}, None)
+    >>> settings = pd.DataFrame({"quintal_kg": [46.0], "quintal_form": [""]}, index=[""])
+    >>> {name: float(value) for name, value in told_by(settings, "C1").items()}
+    {'quintal_kg': 46.0}
     """
     if settings is None:
         return None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geomap.errors import ColumnError, OutputError
 from geomap.plots.columns import could_be, match_columns
-from geomap.plots.content import text_column
+from geomap.plots.content import Content, text_column
 from geomap.plots.names import SIMILAR, name_words, similarity, without_second_surname
 
 REPORT_COLUMNS: Final = ("plot_id", "cooperative_id", "their_name", "result", "member_id", "member_name", "score")
@@ -83,9 +83,9 @@ def read_matches(path: str | Path) -> pd.DataFrame:
     ------
     FileError : as `read_plots`. ColumnError : a column is missing.
     """
-    from geomap.plots.formats import read_table
+    from geomap.plots.intake import take_in_table
 
-    content = read_table(path, MATCH_COLUMNS)
+    content = Content(take_in_table(Path(path), MATCH_COLUMNS)[0], Path(path).name)
     missing = [column for column in ("their_name", "member_id", "confirmed") if column not in content.frame.columns]
     if missing:
         raise ColumnError(

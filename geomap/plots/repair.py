@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from geomap.findings import join_findings, make_findings
 from geomap.plots.area import Floats, Geometries, area_ha, repeated_corners
 from geomap.plots.checks import HOLE_OUTSIDE, has_outline, invalid_words, lost_ha, vertex_count
+from geomap.plots.crossings import MOST_CROSSINGS, crosses_too_often
 
 MAX_REPAIR_VERTICES: Final = 500
-"""A ring of more random corners can keep a repair busy for a minute."""
+"""Together with `MOST_CROSSINGS` it bounds the time of a repair to a tenth of a second."""
 MAX_AREA_CHANGE: Final = 0.01
 
 
@@ -33,7 +34,8 @@ def repair_outlines(plots: gpd.GeoDataFrame, drawn_ha: Floats | None = None) -> 
     Corners that repeat the one before are dropped first, without a finding. An invalid outline of at most 500 corners
     is then rebuilt; the result counts only if its area is within 1 % of the area as drawn (net area of the shell less
     its holes) and it has no more parts than before. A small loop at a crossing, which would become a part of its own,
-    is dropped under the same 1 %.
+    is dropped under the same 1 %. An outline whose edges meet more than a thousand times is not repaired: that alone
+    bounds the time.
 
     Parameters
     ----------
@@ -52,7 +54,9 @@ def repair_outlines(plots: gpd.GeoDataFrame, drawn_ha: Floats | None = None) -> 
     broken = geometry[rows]
     hectares = np.array(area_ha(geometry) if drawn_ha is None else drawn_ha, dtype=float)
     drawn, words = hectares[rows], invalid_words(broken)
-    small = vertex_count(broken) <= MAX_REPAIR_VERTICES
+    few = vertex_count(broken) <= MAX_REPAIR_VERTICES
+    small = few.copy()
+    small[few] = ~crosses_too_often(broken[few])
     before = shapely.get_num_geometries(broken)
     made = np.full(len(broken), shapely.Polygon(), dtype=object)
     made[small] = _make_valid(broken[small])
@@ -68,8 +72,10 @@ def repair_outlines(plots: gpd.GeoDataFrame, drawn_ha: Floats | None = None) -> 
         if good
     ]
     faults = [
-        f"{what}. {_why_not(few, near, old, new)} Draw the outline again."
-        for what, few, near, old, new, good in zip(words, small, close, drawn, whole, safe, strict=True)
+        f"{what}. {_why_not(corners, crossings, near, old, new)} Draw the outline again."
+        for what, corners, crossings, near, old, new, good in zip(
+            words, few, small, close, drawn, whole, safe, strict=True
+        )
         if not good
     ]
     lost = lost_ha(plots.iloc[rows], drawn)[~safe]
@@ -92,9 +98,11 @@ def repair_outlines(plots: gpd.GeoDataFrame, drawn_ha: Floats | None = None) -> 
     )
 
 
-def _why_not(small: bool, close: bool, drawn: float, made: float) -> str:
-    if not small:
+def _why_not(few: bool, small: bool, close: bool, drawn: float, made: float) -> str:
+    if not few:
         return f"It has more than {MAX_REPAIR_VERTICES} corners, too many to repair."
+    if not small:
+        return f"Its edges meet each other more than {MOST_CROSSINGS:,} times; no repair can tell what was meant."
     if not close:
         return f"A repair would change its area from {drawn:,.4f} to {made:,.4f} ha, by more than 1 %."
     return "A repair would break it into more parts."

@@ -112,18 +112,19 @@ class Allocation:
 
         Each month by itself, from what is due by then. `kept`: part of the supply that can be sold by contract.
         """
-        needed = np.zeros(self.due.shape[1] - 1)
-        own = self.asks(asked)
-        for chosen in product([False, True], repeat=len(self.kinds)):
-            among = np.array(chosen, dtype=bool)
-            if not (among & own).any():
-                continue
-            sum_due = self.due[among, 1:].sum(axis=0)
-            own_due = self.due[among & own, 1:].sum(axis=0)
-            able = kept * float(self.share[self.serves[among].any(axis=0)].sum())
-            with np.errstate(divide="ignore", invalid="ignore"):
-                needed = np.maximum(needed, np.where(own_due > 0, sum_due / able, 0.0))
-        return needed
+        choices, all_due, share = self._at_once
+        own_due = (choices & self.asks(asked)) @ self.due[:, 1:]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            needed = np.where(own_due > 0, all_due / (kept * share[:, None]), 0.0)
+        return np.asarray(needed.max(axis=0, initial=0.0))
+
+    @cached_property
+    def _at_once(self) -> tuple[npt.NDArray[np.bool_], Floats, Floats]:
+        """Choices of kinds whatever the month: (choices, kinds), kilograms due by each month, share that can serve."""
+        choices = np.array(list(product([False, True], repeat=len(self.kinds))), dtype=bool)
+        choices = choices.reshape(len(choices), len(self.kinds))
+        able = (choices[:, :, None] & self.serves[None]).any(axis=1)
+        return choices, choices @ self.due[:, 1:], able @ self.share
 
     def _least_slack(self, by_set: Floats, carried: npt.NDArray[np.bool_]) -> Floats:
         """(months,) least slack of the choices when a further sale by each month stands in them."""

@@ -53,7 +53,8 @@ def available(
 
     Parameters
     ----------
-    totals : index cooperative_id; mean_kg, var (kg²) of the supply; those without a mean have no rows.
+    totals : index cooperative_id; mean_kg, var (kg²) of the supply. Cooperatives without a mean have no rows, whatever
+        their contracts.
     contracts : of `read_contracts`; cooperative_id, certification ("" = any), month ("YYYY-MM" or ""), kg.
     shares : of `certificate_shares`; None: nothing is certified.
     deliveries, settings, altitude : as for `forecast`. Settings used: local_sales_share and seconds_share (parts of the

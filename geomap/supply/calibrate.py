@@ -6,7 +6,7 @@ what is constant for a cooperative is replaced by its posterior and never added 
 is learned from all of them. Potential is not supply: without evidence there is no supply.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
-from geomap.errors import NumberError, UnknownNameError
+from geomap.errors import NumberError
 from geomap.supply import gaussian
 from geomap.supply.credibility import credibility
 from geomap.supply.crops import error_cv
-from geomap.supply.gaussian import Codes, Floats, Posterior, block_pairs
-from geomap.supply.ratios import Mask, Ratios, log_variance, ratios
+from geomap.supply.gaussian import Floats
+from geomap.supply.joint import JointSupply, evidence_of
+from geomap.supply.ratio_parts import log_variance
+from geomap.supply.ratios import Ratios, ratios
 from geomap.supply.totals import interval
 
 if TYPE_CHECKING:
@@ -34,11 +36,7 @@ ENOUGH: Final = 8
 LOG_SD: Final = 0.4
 """Sd of the logarithm of a relative sd around the reference table's."""
 
-_ROWS_AT_ONCE: Final = 512
 _TOLERANCE: Final = 1e-9
-_LEAST_SHARE: Final = 1e-6
-_NEARLY_NOTHING: Final = 1e-9
-"""In the place of a variance of 0: two rows may differ by one source alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +64,7 @@ class Calibration:
     sources: pd.DataFrame
     ratios: pd.DataFrame
     left_out: pd.DataFrame
-    _supply: "_Supply" = field(repr=False)
+    _supply: "JointSupply" = field(repr=False)
 
     @cached_property
     def variance(self) -> pd.DataFrame:
@@ -79,6 +77,20 @@ class Calibration:
         DataFrame : cooperative_id ("all" for the sum), source, share; by cooperative and the largest share first.
         """
         return self._supply.variance_shares()
+
+    @cached_property
+    def from_others(self) -> pd.DataFrame:
+        """What other cooperatives and the priors say of each cooperative: its own deliveries are left out.
+
+        For whoever asks whether a cooperative's own deliveries are likely: steady errors must not explain themselves.
+        The variances stay as learned from all.
+
+        Returns
+        -------
+        DataFrame : index and columns as `cooperatives`, without seasons; evidence is "deliveries of the origin",
+            "declared share" or "none".
+        """
+        return self._supply.from_others()
 
     def covariance(self, first: str, second: str) -> float:
         """Posterior covariance (kg²) of the supply of two cooperatives; the variance where they are the same."""
@@ -168,8 +180,8 @@ def calibrate(
     levels = _levels(found) if learn else {}
     start = dict.fromkeys([*model.narrow, *model.wide], 1.0)
     variances = gaussian.learn(model, start, log_sd=dict.fromkeys(levels, LOG_SD), offset=offset, tolerance=_TOLERANCE)
-    supply = _Supply.of(found, variances, gaussian.posterior(model, variances, offset(variances)))
-    evidence = _evidence(found, supply, share["told"].reindex(supply.index).to_numpy(bool))
+    supply = JointSupply.of(found, variances, offset(variances), share["told"])
+    evidence = evidence_of(supply)
     supply = supply.only((evidence != "none").to_numpy())
     return Calibration(
         cooperatives=supply.cooperatives(evidence),
@@ -180,118 +192,6 @@ def calibrate(
         left_out=found.left_out,
         _supply=supply,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Supply:
-    """Rows of the season to come: one per cooperative and stratum, with their posterior."""
-
-    found: Ratios
-    variances: Mapping[str, float]
-    posterior: Posterior
-    index: pd.Index
-    cooperative: Codes  # position of each row in the index
-    table: pd.DataFrame
-    mean: Floats  # kg; NaN without evidence
-
-    @classmethod
-    def of(cls, found: Ratios, variances: Mapping[str, float], posterior: Posterior) -> "_Supply":
-        codes = np.unique(found.entries.cooperative[found.entries.coming])
-        table = found.table[found.table["coming"]]
-        mean = table["potential_kg"].to_numpy() * np.exp(posterior.mean + posterior.variances() / 2.0)
-        position = np.searchsorted(codes, table["cooperative"])
-        return cls(found, variances, posterior, found.cooperatives[codes], position, table, mean)
-
-    def only(self, known: Mask) -> "_Supply":
-        """The same with no supply for the other cooperatives."""
-        return replace(self, mean=np.where(known[self.cooperative], self.mean, np.nan))
-
-    def known(self) -> Codes:
-        return np.flatnonzero(~np.isnan(self.mean))
-
-    def rows_of(self, cooperative_ids: Sequence[str]) -> Codes:
-        position = self.index.get_indexer(pd.Index(cooperative_ids).unique())
-        if (position < 0).any():
-            strange = pd.Index(cooperative_ids).unique()[position < 0].tolist()
-            raise UnknownNameError(
-                f"{len(strange)} cooperatives were not estimated: {', '.join(map(str, strange[:5]))}.",
-                why="Only the cooperatives of the season to come have a supply.",
-                todo="Take ids from the index of `cooperatives`.",
-            )
-        return np.flatnonzero(np.isin(self.cooperative, position))
-
-    def covariance(self, left: Codes, right: Codes, posterior: Posterior | None = None) -> float:
-        """Σ_ab E_a E_b (e^{C_ab} − 1) over rows a of the left and b of the right."""
-        posterior = posterior or self.posterior
-        found = 0.0
-        for first in range(0, len(left), _ROWS_AT_ONCE):
-            rows = left[first : first + _ROWS_AT_ONCE]
-            log = posterior.far[rows] @ posterior.far[right].T
-            near = posterior.near[rows][:, right].tocoo()
-            log[near.coords] += near.data
-            found += float(self.mean[rows] @ np.expm1(log, out=log) @ self.mean[right])
-        return found
-
-    def variances_of(self, posterior: Posterior) -> Floats:
-        """Variance of each cooperative's supply, kg²."""
-        left, right = block_pairs(self.cooperative)
-        log = np.einsum("ij,ij->i", posterior.far[left], posterior.far[right])
-        if len(left):
-            log += np.asarray(posterior.near[left, right]).ravel()
-        pairs = self.mean[left] * self.mean[right] * np.expm1(log)
-        return np.bincount(self.cooperative[left], pairs, len(self.index)).astype(float)
-
-    def cooperatives(self, evidence: "pd.Series[str]") -> pd.DataFrame:
-        count = len(self.index)
-        potential = np.bincount(self.cooperative, self.table["potential_kg"], count)
-        mean, var = np.bincount(self.cooperative, self.mean, count), self.variances_of(self.posterior)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            log_var = np.log1p(var / mean**2)
-            log_mean = np.log(mean / potential) - log_var / 2.0
-        supply = {"supply_kg": mean, "var": var}
-        supply |= {f"supply_p{100 * q:.0f}_kg": interval(mean, var, q) for q in (0.1, 0.5, 0.9)}
-        supply |= {"log_mean": log_mean, "log_var": log_var}
-        table = pd.DataFrame(supply, index=self.index)
-        table.insert(0, "potential_kg", potential)
-        past = self.found.table.loc[~self.found.table["coming"], ["cooperative", "year"]].drop_duplicates()
-        seasons = pd.Series(self.found.cooperatives.to_numpy()[past["cooperative"]], dtype="str").value_counts()
-        return table.assign(seasons=seasons.reindex(self.index, fill_value=0).astype(int), evidence=evidence)
-
-    def strata(self) -> pd.DataFrame:
-        return pd.DataFrame(
-            {
-                "cooperative_id": self.index.to_numpy()[self.cooperative],
-                "mapped": (self.table["stratum"] == "mapped").to_numpy(),
-                "members": self.table["members"].to_numpy(),
-                "potential_kg": self.table["potential_kg"].to_numpy(),
-                "supply_kg": self.mean,
-            }
-        ).astype({"cooperative_id": "str"})
-
-    def variance_shares(self) -> pd.DataFrame:
-        known = self.known()
-        everything = self.variances_of(self.posterior), self.covariance(known, known)
-        parts = []
-        for label, sources in self._labels():
-            variances = dict(self.variances) | dict.fromkeys(sources, _NEARLY_NOTHING)
-            rest = gaussian.posterior(self.found.model, variances)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                share = 1.0 - np.append(self.variances_of(rest), self.covariance(known, known, rest)) / np.append(
-                    *everything
-                )
-            ids = [*self.index.to_numpy(dtype=object), "all"]
-            parts.append(pd.DataFrame({"cooperative_id": ids, "source": label, "share": share}))
-        table = pd.concat(parts, ignore_index=True).astype({"cooperative_id": "str", "source": "str"})
-        table = table[table["share"] > _LEAST_SHARE]
-        return table.sort_values(["cooperative_id", "share"], ascending=[True, False], kind="stable", ignore_index=True)
-
-    def _labels(self) -> Iterator[tuple[str, list[str]]]:
-        """Sources by the name they have in tables: a region's map errors are named by class, not by product."""
-        named: dict[str, list[str]] = {}
-        for source in [*self.found.model.narrow, *self.found.model.wide]:
-            regional = source.startswith("map_region:")
-            named.setdefault(f"map_region:{source.rpartition(':')[2]}" if regional else source, []).append(source)
-        yield from sorted(named.items())
 
 
 def _ids(history: "History | None") -> "pd.Series[str]":
@@ -352,19 +252,7 @@ def _sources(found: Ratios, variances: Mapping[str, float], levels: Mapping[str,
     )
 
 
-def _evidence(found: Ratios, supply: _Supply, told: Mask) -> "pd.Series[str]":
-    coming = found.table["coming"].to_numpy()
-    own = np.isin(supply.index, found.cooperatives[found.table["cooperative"][~coming].unique()])
-    loading = found.model.wide["base_yield"]
-    heard = np.asarray(loading[np.flatnonzero(~coming)].sum(axis=0)).ravel() > 0
-    origin = np.bincount(supply.cooperative, loading[np.flatnonzero(coming)] @ heard, len(supply.index)) > 0
-    words = np.select(
-        [own, told, origin], ["own deliveries", "declared share", "deliveries of the origin"], default="none"
-    )
-    return pd.Series(words, index=supply.index, dtype="str")
-
-
-def _members(found: Ratios, supply: _Supply, target: pd.DataFrame) -> pd.DataFrame:
+def _members(found: Ratios, supply: JointSupply, target: pd.DataFrame) -> pd.DataFrame:
     """Each member's part of the supply of its stratum, by potential × credibility."""
     entries, table = found.entries, found.table
     factor = _factors(found)

@@ -55,7 +55,7 @@ def read_contracts(
     Returns
     -------
     DataFrame : cooperative_id ("" where not told), buyer, kg (of `form`), given_kg, given_form, certification ("" where
-        any will do), month ("YYYY-MM", that of the shipment), row; in the order of the file.
+        any will do), month ("YYYY-MM", that of the shipment; "" where not told), row; in the order of the file.
     DataFrame : findings.
 
     Raises
@@ -91,16 +91,20 @@ def read_contracts(
 
 
 def _months(table: OfficeTable) -> Times:
-    """Month of each row; a row without one cannot be counted."""
+    """Month of each row, "" where it names none that can be read; such a contract still binds, and that is said."""
     nothing = np.full(len(table), "", dtype=object)
     month, text = nothing, nothing
     if "month" in table.columns:
         month, text = table.columns["month"].each(find_month), table.texts("month")
     missing = month == ""
-    reasons = [f"its month {value[:60]!r} cannot be read" if value else "it names no month" for value in text.tolist()]
-    why = np.where(missing, np.array(reasons, dtype=object), "")
+    rows = zip(table.row[missing].tolist(), text[missing].tolist(), strict=True)
+    messages = [
+        f"{table.name}, row {row}: {f'its month {value[:60]!r} cannot be read' if value else 'it names no month'}. "
+        "The contract counts as due at the end of the season. Write the month of the shipment as 2027-01 or enero 2027."
+        for row, value in rows
+    ]
     date = np.full(len(table), "NaT", dtype="datetime64[s]")
-    return Times(date, month, np.where(missing, "no_month", ""), why, make_findings("no_month", [], []))
+    return Times(date, month, nothing, nothing, make_findings("no_month", [""] * len(messages), messages))
 
 
 def _certificates(table: OfficeTable) -> npt.NDArray[np.object_]:

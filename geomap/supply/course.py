@@ -192,7 +192,7 @@ def chance_of(
         part = slice(first, first + _AT_ONCE)
         mass, log_share = _masses(_below(shares[part], weights, concentration[part]))
         spread = np.maximum(log_spread(mean[part], var[part]), _LEAST_SPREAD)[:, None, None]
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             ratio = np.log(needed[part] / mean[part, None])[:, :, None]
             reached = ndtr(-(ratio - log_share + spread**2 / 2) / spread)
         found[part] = np.where(needed[part] > 0, np.einsum("cmg,cmg->cm", mass, np.nan_to_num(reached)), 1.0)

@@ -44,13 +44,13 @@ def read_field_estimates(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     r"""What technicians expect of plots, members or cooperatives, from a file, and the findings.
 
-    Rows are read as those of `read_deliveries`. Where no season is named, it is that of `season`, else that of the
-    date: an estimate made in August before an October harvest needs its season named.
+    Rows are read as those of `read_deliveries`, but for the season: the day of an estimate does not tell it, for an
+    estimate of August is of the harvest that begins in October. A row without a season takes `season`.
 
     Parameters
     ----------
     path : the file.
-    season : of rows that name none; counts before their date.
+    season : of rows that name none.
     crop, form, mapping, units, members, given_unit, given_form, tables, declared, uploads : as for `read_deliveries`.
 
     Returns
@@ -75,7 +75,7 @@ def read_field_estimates(
     """
     wanted = Wanted.of(crop, form, units=units, given_unit=given_unit, given_form=given_form, tables=tables)
     source = Source(Path(path), mapping, declared, uploads)
-    rows, found = read_rows(source, ESTIMATE_NAMES, wanted, members=members, season=season)
+    rows, found = read_rows(source, ESTIMATE_NAMES, wanted, members=members, season=season, dates_tell=False)
     return rows[ESTIMATE_COLUMNS], found
 
 
@@ -117,5 +117,5 @@ def read_commitments(
     """
     wanted = Wanted.of(crop, form, units=units, given_unit=given_unit, given_form=given_form, tables=tables)
     source = Source(Path(path), mapping, declared, uploads)
-    rows, found = read_rows(source, DELIVERY_NAMES, wanted, members=members, season=season)
+    rows, found = read_rows(source, DELIVERY_NAMES, wanted, members=members, season=season, dates_tell=False)
     return rows[COMMITMENT_COLUMNS], found

@@ -87,7 +87,7 @@ def make_history(
 
     Returns
     -------
-    History : only of seasons that have items.
+    History : only of seasons that have items; a season in which nothing was delivered was not recorded.
     DataFrame : findings "delivery_without_potential", "delivery_sums_differ".
 
     Examples
@@ -110,13 +110,14 @@ def make_history(
     people[loadings] = people[loadings].fillna(0.0)
     placed = with_cooperatives(deliveries, _cooperatives(items_by_season))
     sums = season_sums(placed[is_among(placed["season"], list(items_by_season))])
+    sums = sums[sums.groupby(["cooperative_id", "season"])["kg"].transform("sum") > 0]
     whole = sums[sums["member_id"] == ""]
     own = sums[sums["member_id"] != ""]
-    ours = is_among(_member_key(own), _member_key(people))
+    ours = _is_in(_member_key(own), _member_key(people))
     by_member = _season_key(own[ours])
     members = _with_deliveries(people, own, by_member, _season_key(whole))
-    served = is_among(_season_key(whole), _season_key(members))
-    totals = whole[served & ~is_among(_season_key(whole), by_member)]
+    served = _is_in(_season_key(whole), _season_key(members))
+    totals = whole[served & ~_is_in(_season_key(whole), by_member)]
     stray = pd.concat([own[~ours], whole[~served]])
     found = join_findings([_without_potential(stray), _sums_differ(own, whole)])
     totals = totals.rename(columns={"kg": "delivered_kg"})[["cooperative_id", "season", "delivered_kg"]]
@@ -219,11 +220,16 @@ def _with_deliveries(
     people: pd.DataFrame, own: pd.DataFrame, by_member: pd.MultiIndex, whole: pd.MultiIndex
 ) -> pd.DataFrame:
     """Members of cooperatives and seasons with deliveries; 0 where others of the cooperative have rows."""
-    frame = people[is_among(_season_key(people), by_member.append(whole))]
+    frame = people[_is_in(_season_key(people), by_member.append(whole))]
     kg = own.set_index(["cooperative_id", "member_id", "season"])["kg"]
     known = kg.reindex(_member_key(frame)).fillna(0.0).to_numpy(float)
-    frame = frame.assign(delivered_kg=np.where(is_among(_season_key(frame), by_member), known, np.nan))
+    frame = frame.assign(delivered_kg=np.where(_is_in(_season_key(frame), by_member), known, np.nan))
     return frame.sort_values(["cooperative_id", "member_id", "season"], ignore_index=True)
+
+
+def _is_in(keys: pd.MultiIndex, known: pd.MultiIndex) -> npt.NDArray[np.bool_]:
+    """Whether each key is among the known ones."""
+    return np.asarray(known.unique().get_indexer(keys) >= 0)
 
 
 def _season_key(frame: pd.DataFrame) -> pd.MultiIndex:

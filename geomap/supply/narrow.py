@@ -5,14 +5,22 @@ width that it would leave is computed, not guessed. What it takes in days of wor
 it weak.
 """
 
-from typing import Any, Final, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from geomap import reference
 from geomap.errors import NumberError
 from geomap.supply import improved
+from geomap.supply.calibrate import Calibration, calibrate
+from geomap.supply.crops import error_cv
 from geomap.supply.items import Items
+from geomap.supply.months import parse_season
+
+if TYPE_CHECKING:
+    from geomap.supply.history import History
 
 
 class _Action(NamedTuple):
@@ -163,6 +171,89 @@ def next_steps(
         _step_row(step, number, available, before, improved.interval_width(changed))
         for step, number, available, changed in (_carried_out(items, wanted) if before else [])
     ]
+    return _ranked(rows)
+
+
+def supply_steps(
+    history: "History",
+    target: pd.DataFrame,
+    *,
+    plots: int = 40,
+    delivered_share: pd.DataFrame | None = None,
+    learn: bool = True,
+) -> pd.DataFrame:
+    """Steps that would narrow the interval of the supply of all cooperatives, each calibrated anew.
+
+    - map_plot: the members without a plot that weigh most count as mapped, in the past as in the season to come.
+    - season_of_deliveries: one season more of each cooperative, before those that are known, in which all members
+      delivered what is expected of them: so the mean hardly moves and the width shows what a season tells.
+
+    Parameters
+    ----------
+    history, target, delivered_share, learn : as `calibrate` takes them.
+    plots : members without a plot that are mapped at most.
+
+    Returns
+    -------
+    DataFrame : as `next_steps`; empty where there is no evidence of supply.
+
+    Raises
+    ------
+    NumberError : fewer than one plot.
+    """
+    if plots < 1:
+        raise NumberError("A step of fewer than one plot cannot be.", todo="Give 1 or more.")
+    known = calibrate(history, target, delivered_share=delivered_share, learn=learn)
+    before = _supply_width(known)
+    without = target[~target["mapped"].to_numpy(bool)]
+    tried: list[tuple[str, int, int, History, pd.DataFrame]] = []
+    if before and len(without):
+        largest = without.sort_values(["potential_kg", "member_id"], ascending=[False, True])["member_id"][:plots]
+        past = replace(history, members=_as_mapped(history.members, largest))
+        tried.append(("map_plot", len(largest), len(without), past, _as_mapped(target, largest)))
+    if before:
+        tried.append(("season_of_deliveries", 1, 1, _one_season_more(history, target, known), target))
+    rows = []
+    for step, number, available, past, coming in tried:
+        after = _supply_width(calibrate(past, coming, delivered_share=delivered_share, learn=learn))
+        rows.append(_step_row(step, number, available, before, after))
+    return _ranked(rows)
+
+
+def _supply_width(known: Calibration) -> float:
+    """Half of P90 − P10 of all supply as a share of its mean; 0 where there is no evidence of any."""
+    whole = known.total()
+    return float((whole["p90"] - whole["p10"]) / 2 / whole["mean_kg"]) if whole["mean_kg"] > 0 else 0.0
+
+
+def _as_mapped(members: pd.DataFrame, chosen: "pd.Series[str]") -> pd.DataFrame:
+    """The members with the chosen ones mapped: errors of an outline instead of those of a guess."""
+    rows = members["member_id"].isin(chosen) & ~members["mapped"].astype(bool)
+    of_mapped = members.loc[members["mapped"].astype(bool), "kappa"]
+    usual = float(of_mapped.median()) if len(of_mapped) else error_cv("plot") ** 2
+    left = {"mapped": True, "kappa": usual, "cv:unmapped": 0.0, "cv:declared_bias": 0.0, "cv:drawn": error_cv("drawn")}
+    old = {name: members[name] if name in members else pd.Series(0.0, index=members.index) for name in left}
+    return members.assign(**{name: old[name].mask(rows, value) for name, value in left.items()})
+
+
+def _one_season_more(history: "History", target: pd.DataFrame, known: Calibration) -> "History":
+    """The history with a season before the first, in which members delivered what is expected of them."""
+    seasons = [*history.members["season"].unique().tolist(), *target["season"].unique().tolist()]
+    year = min(map(parse_season, seasons)) - 1
+    keys = ["cooperative_id", "member_id"]
+    supply = known.members.reset_index().set_index(keys)["supply_kg"]
+    expected = supply.reindex(pd.MultiIndex.from_frame(target[keys])).to_numpy(float)
+    more = target.assign(season=f"{year}/{(year + 1) % 100:02d}", delivered_kg=expected)
+    more = more[np.isfinite(expected)].astype({"season": "str"})
+    return replace(history, members=pd.concat([history.members, more], ignore_index=True).fillna(_no_loadings(more)))
+
+
+def _no_loadings(members: pd.DataFrame) -> dict[str, float]:
+    return {str(name): 0.0 for name in members if str(name).startswith("cv:")}
+
+
+def _ranked(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """The steps that narrow, the most per day of work first."""
     table = pd.DataFrame([row for row in rows if row["gain"] > 0], columns=[*STEP_COLUMNS, "gain"])
     table = table.assign(per_day=table["gain"] / table["person_days"])
     return table.sort_values(["per_day", "step"], ascending=[False, True], ignore_index=True)[STEP_COLUMNS]

@@ -1,7 +1,7 @@
 """From potential to supply: everything that deliveries, contracts and settings say of the season to come."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pandas as pd
@@ -21,7 +21,9 @@ from geomap.supply.history import History, make_history, target_frame
 from geomap.supply.items import Items
 from geomap.supply.months import parse_season
 from geomap.supply.nowcast import nowcast
-from geomap.supply.settings import delivered_shares, of_cooperative
+from geomap.supply.settings import delivered_shares, of_cooperative, setting_row
+from geomap.supply.told import COLUMNS as TOLD_COLUMNS
+from geomap.supply.told import Kind, what_was_told
 
 MOST_ALARMS: Final = 200
 """Beyond so many cooperatives each is not asked about without itself; that would calibrate once per cooperative."""
@@ -34,12 +36,14 @@ Past = Callable[[str], tuple[Items, Collection[str] | None]]
 class Evidence:
     """What a cooperative brings beside its plots. All kilograms are of the run's product form.
 
-    deliveries, contracts : as their readers return them. settings : of `read_settings`.
+    deliveries, contracts, field_estimates, commitments : as their readers return them. settings : of `read_settings`.
     as_of : ISO date up to which the deliveries of the season itself are complete; their last date where not given.
     """
 
     deliveries: pd.DataFrame | None = None
     contracts: pd.DataFrame | None = None
+    field_estimates: pd.DataFrame | None = None
+    commitments: pd.DataFrame | None = None
     settings: pd.DataFrame | None = None
     as_of: str | None = None
 
@@ -50,6 +54,7 @@ class Outlook:
 
     Attributes
     ----------
+    season : the season to come.
     calibration : supply of cooperatives and members; without evidence all of it is NaN.
     history : past seasons with deliveries; None without any.
     backtest : how wrong the model was; None with fewer than two past seasons.
@@ -59,10 +64,13 @@ class Outlook:
     shock : of `shock_case`.
     certificates : of `certificate_shares`.
     available : of `available`.
+    told : of `what_was_told`: what technicians and members told of the season.
     alarms, member_alarms : of the last past season; for the cooperative alone.
+    settings, contracts : as they were brought, settings with a row per cooperative; None without any.
     findings : of deliveries and alarms.
     """
 
+    season: str
     calibration: Calibration
     history: History | None
     backtest: BackTest | None
@@ -72,8 +80,11 @@ class Outlook:
     shock: pd.DataFrame
     certificates: pd.DataFrame
     available: pd.DataFrame
+    told: pd.DataFrame
     alarms: pd.DataFrame
     member_alarms: pd.DataFrame
+    settings: pd.DataFrame | None
+    contracts: pd.DataFrame | None
     findings: pd.DataFrame
 
     @property
@@ -89,7 +100,6 @@ def look_ahead(
     *,
     chosen: Choice,
     members: pd.DataFrame,
-    bears_kg: "pd.Series[float] | None" = None,
     altitude: "pd.Series[float] | None" = None,
     progress: Progress | None = None,
 ) -> Outlook:
@@ -102,7 +112,6 @@ def look_ahead(
     evidence : what is known beside the plots.
     chosen : crop, country, form and season; a season is needed.
     members : index member_id; cooperative_id and, where known, certification with dates, joined, left.
-    bears_kg : potential by member, to find deliveries that cannot be.
     altitude : median altitude of each cooperative in metres.
     progress : called with the stage, done, total.
     """
@@ -113,15 +122,19 @@ def look_ahead(
     ids = pd.Index(target["cooperative_id"].unique()).sort_values()
     settings = None if evidence.settings is None else _per_cooperative(evidence.settings, ids)
     share = None if settings is None else delivered_shares(settings)
+    land = items.table.rename_axis("plot_id").reset_index()[["plot_id", "member_id", "cooperative_id", "mean_kg"]]
     deliveries, found = evidence.deliveries, []
     history = None
     if deliveries is not None:
         deliveries = with_cooperatives(deliveries, members["cooperative_id"].astype("str"))
+        mapped = items.table[items.table["kind"] != "unmapped"]
+        bears_kg = mapped.groupby("member_id")["mean_kg"].sum()
         found.append(check_deliveries(deliveries, members, bears_kg=bears_kg))
         history, said = _history(deliveries, past, season)
         found.append(said)
+    told = _told(evidence, land, season, deliveries)
     tell("learning from deliveries", 1, 4)
-    calibration = calibrate(history, target, delivered_share=share)
+    calibration = _calibrated(history, target, share, told)
     tell("learning from deliveries", 2, 4)
     tested = None if history is None else backtest(history, delivered_share=share)
     tell("learning from deliveries", 3, 4)
@@ -133,6 +146,7 @@ def look_ahead(
     contracts = no_contracts() if evidence.contracts is None else evidence.contracts
     tell("learning from deliveries", 4, 4)
     return Outlook(
+        season=season,
         calibration=calibration,
         history=history,
         backtest=tested if tested is not None and len(tested.rows) else None,
@@ -150,10 +164,45 @@ def look_ahead(
             altitude=altitude,
             **known,
         ),
+        told=told,
         alarms=alarms,
         member_alarms=people,
+        settings=settings,
+        contracts=evidence.contracts,
         findings=join_findings(found),
     )
+
+
+def _told(evidence: Evidence, land: pd.DataFrame, season: str, deliveries: pd.DataFrame | None) -> pd.DataFrame:
+    kinds: tuple[tuple[Kind, pd.DataFrame | None], ...] = (
+        ("field estimates", evidence.field_estimates),
+        ("commitments", evidence.commitments),
+    )
+    parts = [
+        what_was_told(table, kind, season=season, potential=land, deliveries=deliveries)
+        for kind, table in kinds
+        if table is not None
+    ]
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=TOLD_COLUMNS)
+
+
+def _calibrated(
+    history: History | None, target: pd.DataFrame, share: pd.DataFrame | None, told: pd.DataFrame
+) -> Calibration:
+    """The calibration; commitments stand for the delivered share of a cooperative that has told nothing else."""
+    potential = target.groupby("cooperative_id")["potential_kg"].sum()
+    signed = told[told["kind"] == "commitments"].set_index("cooperative_id")["mean_kg"].astype(float)
+    known = set() if history is None else set(history.members["cooperative_id"])
+    known |= set() if share is None else set(share.index)
+    signed = signed[~is_among(signed.index, list(known))]
+    own = pd.DataFrame({"share": (signed / potential.reindex(signed.index)).clip(upper=1.0)})
+    own["cv"] = float(setting_row("delivered_share")["cv"])
+    shares = pd.concat([part for part in (share, own) if part is not None and len(part)] or [own])
+    found = calibrate(history, target, delivered_share=shares if len(shares) else None)
+    table = found.cooperatives
+    words = table["evidence"].where(~is_among(table.index, own.index), "commitments")
+    return replace(found, cooperatives=table.assign(evidence=words))
 
 
 def season_after(deliveries: pd.DataFrame) -> str | None:

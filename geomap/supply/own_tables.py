@@ -72,7 +72,7 @@ NAMES: Final = (
 SUM_TOLERANCE: Final = 0.01
 
 
-def read_crop_tables(paths: Sequence[Path]) -> tuple[CropTables, pd.DataFrame]:
+def read_crop_tables(paths: Sequence[str | Path]) -> tuple[CropTables, pd.DataFrame]:
     r"""Our tables with the user's own rows in place of ours, and findings on columns that were not read.
 
     Each file is one table; its columns tell which: crops (crop, default_form), forms (crop, form), conversions (crop,

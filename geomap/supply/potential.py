@@ -124,7 +124,9 @@ def plot_potential(
         years = ordered["planted_year"] if attributes is None else attributes["start_year"].reindex(ordered.index)
         age = np.floor(season_year - years.to_numpy(float))
     hive = crop.unit == "hive"
-    told = pd.DataFrame(index=ordered.index) if attributes is None else attributes.reindex(ordered.index)
+    told = pd.DataFrame({"density_factor": 1.0, "damage_share": 0.0}, index=ordered.index)
+    if attributes is not None:
+        told = attributes.reindex(ordered.index)[told.columns].fillna(told)
     table = pd.DataFrame(
         {
             "member_id": ordered["member_id"],
@@ -137,8 +139,8 @@ def plot_potential(
             "uncovered": uncovered,
             "age_known": np.isfinite(age),
             "planted_known": ordered["planted_share"].notna(),
-            "density_factor": told.get("density_factor", 1.0),
-            "damage_share": told.get("damage_share", 0.0),
+            "density_factor": told["density_factor"],
+            "damage_share": told["damage_share"],
         },
         index=ordered.index,
     )

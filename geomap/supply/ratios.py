@@ -10,65 +10,23 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from scipy import sparse
 
 from geomap.errors import ColumnError
-from geomap.supply.crops import error_cv
-from geomap.supply.gaussian import Codes, Floats, Model, block_pairs
+from geomap.supply.entries import Entries, codes_of, entries_of, sums_of, years_of
+from geomap.supply.gaussian import Codes, Floats, Model
 from geomap.supply.months import parse_season
+from geomap.supply.ratio_parts import ratio_model
 
 if TYPE_CHECKING:
     from geomap.supply.history import History
-
-DRIFT_SD: Final = 0.05
-"""By how much a cooperative's logarithm of delivered ÷ potential drifts in a season; weak.
-
-Without it a drift of .10 a season lowers the coverage of 80 % intervals to 67 %; with it they hold 78 %, and it costs
-nothing where there is none.
-"""
 
 NEEDED: Final = [
     "cooperative_id", "member_id", "season", "origin", "region", "form_pair", "mapped", "potential_kg", "kappa",
     "delivered_kg",
 ]  # fmt: skip
 
-_OF_A_COOPERATIVE: Final = ("drawn", "declared_bias", "unmapped")
-
 STRATA: Final = ("mapped", "unmapped", "all")
-
-Mask = npt.NDArray[np.bool_]
-
-
-def log_variance(cv: npt.ArrayLike) -> Floats:
-    """Variance of the logarithm of a log-normal factor: L(cv) = ln(1 + cv²).
-
-    Examples
-    --------
-    >>> log_variance([0.35]).round(4)
-    array([0.1156])
-    """
-    return np.asarray(np.log1p(np.square(np.asarray(cv, dtype=float))))
-
-
-@dataclass(frozen=True, eq=False)
-class Entries:
-    """One entry per member and season, in an order that does not depend on the order of rows.
-
-    row: the ratio that the entry belongs to; −1 where its season could not be used.
-    """
-
-    cooperative: Codes
-    member: Codes  # within all cooperatives
-    year: Codes
-    coming: Mask
-    mapped: Mask
-    potential: Floats
-    delivered: Floats
-    kappa: Floats
-    row: Codes
-    order: Codes
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,17 +71,17 @@ def ratios(history: "History | None", target: pd.DataFrame, share_cv: "pd.Series
         _require(frame, name)
     totals = None if history is None else history.totals
     coming_year = _one_season(target)
-    late = pd.Series(_years(past["season"]) >= coming_year, index=past.index)
+    late = pd.Series(years_of(past["season"]) >= coming_year, index=past.index)
     early = past if not late.any() else past[~late.to_numpy()]
     frames = (early, target)
-    cooperatives, cooperative = _codes(frames, "cooperative_id")
-    member_ids, member = _codes(frames, "member_id")
-    entries = _entries(frames, cooperative, member, len(member_ids))
+    cooperatives, cooperative = codes_of(frames, "cooperative_id")
+    member_ids, member = codes_of(frames, "member_id")
+    entries = entries_of(frames, cooperative, member, len(member_ids))
     whole, lost = _totals(totals, cooperatives, coming_year)
     entries, table, nothing = _rows(entries, whole, len(cooperatives))
     unfinished = past.loc[late.to_numpy(), ["cooperative_id", "season"]].drop_duplicates()
     left_out = _left_out(cooperatives, nothing, [lost, unfinished.assign(reason="the season is not over")])
-    model, prior = _model(frames, entries, table, share_cv.reindex(cooperatives).to_numpy(float))
+    model, prior = ratio_model(frames, entries, table, share_cv.reindex(cooperatives).to_numpy(float))
     return Ratios(table, model, entries, cooperatives, member_ids, left_out, prior)
 
 
@@ -154,67 +112,17 @@ def _one_season(target: pd.DataFrame) -> int:
     return parse_season(str(seasons[0])) if seasons else 0
 
 
-def _years(seasons: "pd.Series[str]") -> Codes:
-    codes, names = pd.factorize(seasons)
-    return np.asarray(np.array([parse_season(str(name)) for name in names], dtype=np.int64)[codes])
-
-
-def _codes(frames: tuple[pd.DataFrame, pd.DataFrame], name: str) -> tuple[pd.Index, Codes]:
-    """Sorted texts of a column of both tables, and their codes."""
-    codes, texts = pd.factorize(pd.concat([frame[name] for frame in frames], ignore_index=True), sort=True)
-    return pd.Index(texts, name=name), codes.astype(np.int64)
-
-
-def _column(frames: tuple[pd.DataFrame, pd.DataFrame], name: str) -> Floats:
-    """Values of both tables; 0 where a table does not have the column or a value."""
-    return np.concatenate(
-        [np.nan_to_num(frame[name].to_numpy(float)) if name in frame else np.zeros(len(frame)) for frame in frames]
-    )
-
-
-def _entries(frames: tuple[pd.DataFrame, pd.DataFrame], cooperative: Codes, member: Codes, members: int) -> Entries:
-    year = np.concatenate([_years(frame["season"]) for frame in frames]).astype(np.int64)
-    coming = np.repeat([False, True], [len(frame) for frame in frames])
-    potential, kappa = _column(frames, "potential_kg"), _column(frames, "kappa")
-    joint = cooperative * max(members, 1) + member
-    order = _canonical(joint, year, potential, kappa)
-    joint = joint[order]
-    number = np.cumsum(np.diff(joint, prepend=joint[:1]) != 0)
-    return Entries(
-        cooperative=cooperative[order],
-        member=number.astype(np.int64),
-        year=year[order],
-        coming=coming[order],
-        mapped=np.concatenate([frame["mapped"].to_numpy(bool) for frame in frames])[order],
-        potential=potential[order],
-        delivered=np.concatenate([frame["delivered_kg"].to_numpy(float) for frame in frames])[order],
-        kappa=kappa[order],
-        row=np.full(len(order), -1),
-        order=order,
-    )
-
-
-def _canonical(joint: Codes, year: Codes, potential: Floats, kappa: Floats) -> Codes:
-    """Order by member and season; where a member has several entries in a season, by their numbers."""
-    first = int(year.min(initial=9999))
-    key = joint * (int(year.max(initial=0)) - first + 1) + (year - first)
-    order = np.argsort(key, kind="stable")
-    if (np.diff(key[order]) == 0).any():
-        order = np.lexsort((kappa, potential, key))
-    return order
-
-
 def _totals(totals: pd.DataFrame | None, cooperatives: pd.Index, before: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Deliveries of whole cooperatives by code and year; and those without members, which cannot be used."""
     empty = pd.DataFrame({"cooperative_id": pd.Series(dtype="str"), "season": pd.Series(dtype="str"), "reason": ""})
     if totals is None or totals.empty:
         none = pd.DataFrame({"cooperative": np.zeros(0, np.int64), "year": np.zeros(0, np.int64), "kg": np.zeros(0)})
         return none, empty
-    code, year = cooperatives.get_indexer(totals["cooperative_id"]), _years(totals["season"])
+    code, year = cooperatives.get_indexer(totals["cooperative_id"]), years_of(totals["season"])
     known = pd.DataFrame({"cooperative": code, "year": year, "kg": totals["delivered_kg"].to_numpy(float)})
     known["kg"] = known["kg"].fillna(0.0)
     lost = totals.loc[(code < 0) | (year >= before), ["cooperative_id", "season"]].drop_duplicates()
-    reason = np.where(_years(lost["season"]) >= before, "the season is not over", "no members are known")
+    reason = np.where(years_of(lost["season"]) >= before, "the season is not over", "no members are known")
     used = known[(code >= 0) & (year < before)].sort_values(["cooperative", "year", "kg"])
     return used.groupby(["cooperative", "year"], as_index=False)["kg"].sum(), lost.assign(reason=reason)
 
@@ -236,7 +144,7 @@ def _rows(entries: Entries, totals: pd.DataFrame, count: int) -> tuple[Entries, 
 
     def cells(stratum: Codes) -> tuple[Codes, Floats, Floats]:
         cell = np.ravel_multi_index((entries.cooperative, entries.coming.astype(int), year, stratum), shape)
-        potential, delivered = (_sums(cell[used], kilograms[used], size) for kilograms in (entries.potential, kg))
+        potential, delivered = (sums_of(cell[used], kilograms[used], size) for kilograms in (entries.potential, kg))
         return cell.astype(np.int64), potential.reshape(shape), delivered.reshape(shape)
 
     stratum = np.where(by_total, 2, np.where(entries.mapped, 0, 1))
@@ -277,88 +185,4 @@ def _left_out(cooperatives: pd.Index, nothing: pd.DataFrame, parts: list[pd.Data
         }
     )
     table = pd.concat([found, *parts])[["cooperative_id", "season", "reason"]].astype("str")
-    return table.sort_values(["cooperative_id", "season", "reason"], ignore_index=True)
-
-
-def _model(
-    frames: tuple[pd.DataFrame, pd.DataFrame], entries: Entries, table: pd.DataFrame, share_cv: Floats
-) -> tuple[Model, "pd.Series[float]"]:
-    """Covariance of the rows, part by part, and the relative sd that each part stands for."""
-    used = entries.row >= 0
-    row, order = entries.row[used], entries.order[used]
-    weight = entries.potential[used] / table["potential_kg"].to_numpy()[row]
-    block, year = table["cooperative"].to_numpy(np.int64), table["year"].to_numpy(np.int64)
-    left, right = block_pairs(block)
-    constant, coop_season = np.ones(len(left)), (year[left] == year[right]).astype(float)
-    first = pd.Series(year).groupby(block).transform("min").to_numpy() if len(year) else year
-    since = year - first + 1
-    plot, member_season = _member_parts(entries, used, weight, len(table), (left, right))
-    narrow = {
-        "cooperative": log_variance(error_cv("cooperative")) * constant,
-        "delivered_share": log_variance(share_cv)[block[left]] * constant,
-        "drift": DRIFT_SD**2 * np.minimum(since[left], since[right]),
-        "coop_season": log_variance(error_cv("coop_season")) * coop_season,
-        "plot": plot,
-        "member_season": member_season,
-    }
-    origin, region, form_pair = (_codes(frames, name)[1][order] for name in ("origin", "region", "form_pair"))
-    by_origin = _loadings(row, origin, weight * error_cv("base_yield"), len(table))
-    by_season = _loadings(row, origin, weight * error_cv("season"), len(table))
-    wide = {"base_yield": by_origin, "season": _by_season(by_season, year)}
-    coming = table["coming"].to_numpy() * table["potential_kg"].to_numpy()
-    prior = {name: error_cv(name) for name in ("base_yield", "season", "cooperative", "coop_season", "member_season")}
-    prior |= {"drift": DRIFT_SD, "delivered_share": _mean(share_cv[block], coming)}
-    prior["plot"] = float(np.sqrt(_mean(entries.kappa, entries.potential * entries.coming)))
-    for column in sorted({str(name) for frame in frames for name in frame.columns if str(name).startswith("cv:")}):
-        source = column.removeprefix("cv:")
-        loading = weight * _column(frames, column)[order]
-        if not loading.any():
-            continue
-        summed = _sums(row, loading, len(table))
-        prior[source] = _mean(summed, coming * (summed > 0))
-        if source in _OF_A_COOPERATIVE:
-            sd = np.sqrt(log_variance(summed))
-            narrow[source] = sd[left] * sd[right]
-        else:
-            shared = {"conversion": form_pair, "map_region": region}.get(source.split(":")[0], np.zeros_like(origin))
-            wide[source] = _loadings(row, shared, loading, len(table))
-    y = np.log(table["delivered_kg"].to_numpy() / table["potential_kg"].to_numpy())
-    return Model(y, block, narrow, wide), pd.Series(prior, dtype=float)
-
-
-def _member_parts(
-    entries: Entries, used: Mask, weight: Floats, rows: int, pairs: tuple[Codes, Codes]
-) -> tuple[Floats, Floats]:
-    """Covariance from members: ln(1 + Σ q q' κ) over those in both rows, and what a season adds within a row."""
-    left, right = pairs
-    row, kappa = entries.row[used], entries.kappa[used]
-    shape = (int(entries.member.max(initial=-1)) + 1, rows)
-    q = sparse.csr_array((weight * np.sqrt(kappa), (entries.member[used], row)), shape=shape)
-    shared = (q.T @ q).tocsr()
-    plot = np.log1p(np.asarray(shared[left, right]).ravel()) if len(left) else np.zeros(0)
-    both = (1.0 + kappa) * (1.0 + error_cv("member_season") ** 2) - 1.0
-    within = np.log1p(_sums(row, weight**2 * both, rows)) - np.log1p(_sums(row, weight**2 * kappa, rows))
-    return plot, np.where(left == right, within[left], 0.0)
-
-
-def _loadings(row: Codes, group: Codes, loading: Floats, rows: int) -> "sparse.csr_array":
-    """√L of the summed loadings of each row and group: covariance √L(a) √L(a') where a group is shared."""
-    groups = int(group.max(initial=-1)) + 1
-    summed = _sums(row * max(groups, 1) + group, loading, rows * groups).reshape(rows, groups)
-    return sparse.csr_array(np.sqrt(log_variance(summed)))
-
-
-def _by_season(by_origin: "sparse.csr_array", year: Codes) -> "sparse.csr_array":
-    """The loadings of each origin, drawn anew every season."""
-    found = by_origin.tocoo()
-    row, origin = found.coords
-    codes, level = np.unique(year[row] * (by_origin.shape[1] + 1) + origin, return_inverse=True)
-    return sparse.csr_array((found.data, (row, level)), shape=(by_origin.shape[0], len(codes)))
-
-
-def _sums(group: Codes, values: Floats, groups: int) -> Floats:
-    return np.bincount(group, values, groups).astype(np.float64, copy=False)
-
-
-def _mean(values: Floats, weight: Floats) -> float:
-    return float(values @ weight / weight.sum()) if weight.sum() > 0 else 0.0
+    return table.drop_duplicates().sort_values(["cooperative_id", "season", "reason"], ignore_index=True)

@@ -25,8 +25,7 @@ TODO: Final = {
     "negative_kg": "If it takes back another row, delete both; else write it without the minus sign.",
     "product_form_unknown": "Write the form into the column's name (kg parchment) or into a column of its own.",
     "unit_unknown": "Ask the office, and write it into the settings of the cooperative, or give the kilograms.",
-    "no_season": "Write the season as 2026/27, or give the date.",
-    "no_month": "Write the month of the shipment as 2027-01 or enero 2027.",
+    "no_season": "Write the season as 2026/27; for deliveries the date will do too.",
     "repeated_delivery": "If both are true, give each the number of its receipt in a column of its own.",
     "delivered_nothing": "Leave a season out that was not recorded.",
 }
@@ -44,7 +43,7 @@ class Times:
     findings: pd.DataFrame
 
 
-def when(table: OfficeTable, kg: npt.NDArray[np.float64], *, start_month: int, season: str = "") -> Times:
+def when(table: OfficeTable, kg: npt.NDArray[np.float64], *, start_month: int | None, season: str = "") -> Times:
     """Date and season of each row: the season that the row names, else that of its date, else `season`.
 
     A date outside the season that the row names is a finding; the row counts in the season that it names.
@@ -52,7 +51,8 @@ def when(table: OfficeTable, kg: npt.NDArray[np.float64], *, start_month: int, s
     Parameters
     ----------
     kg : of each row, for the findings.
-    start_month : calendar month in which a season begins.
+    start_month : calendar month in which a season begins; None where the date does not tell the season (an estimate or
+        a signature before the harvest).
     season : of rows that tell neither season nor date; "" where there is none.
     """
     date, fault, notes = _dates(table)
@@ -62,7 +62,7 @@ def when(table: OfficeTable, kg: npt.NDArray[np.float64], *, start_month: int, s
             lambda text: "" if text.lower() in MISSING else find_season(text) or NO_SEASON
         )
         named = np.where(named == "", told, named)
-    by_date = season_of(date, start_month)
+    by_date = np.full(len(table), "", dtype=object) if start_month is None else season_of(date, start_month)
     is_named = (named != "") & (named != NO_SEASON)
     found = np.where(is_named, named, np.where(by_date != "", by_date, season))
     missing = found == ""
@@ -95,7 +95,13 @@ def when(table: OfficeTable, kg: npt.NDArray[np.float64], *, start_month: int, s
 
 
 def read_rows(
-    source: Source, names: Sequence[str], wanted: Wanted, *, members: pd.DataFrame | None, season: str = ""
+    source: Source,
+    names: Sequence[str],
+    wanted: Wanted,
+    *,
+    members: pd.DataFrame | None,
+    season: str = "",
+    dates_tell: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of a file that count, as texts, dates and weights, and the findings.
 
@@ -104,6 +110,7 @@ def read_rows(
     names : our columns that the file may have; the first tells its rows.
     members : index member_id; cooperative_id: of rows that name a member and no cooperative.
     season : of rows that tell neither season nor date.
+    dates_tell : whether a row's date tells its season.
 
     Returns
     -------
@@ -117,7 +124,7 @@ def read_rows(
         cooperatives = of_members(cooperatives, table.texts("member_id"), members["cooperative_id"].astype("str"))
     weighed = weigh(table, words, wanted, cooperatives)
     start_month = find_crop(wanted.crop, tables=wanted.tables).season_start_month
-    times = when(table, weighed.kg, start_month=start_month, season=season)
+    times = when(table, weighed.kg, start_month=start_month if dates_tell else None, season=season)
     texts = {name: table.texts(name) for name in names if name not in {"kg", "form", "unit", "date"}}
     frame = weighed.frame(table.row, texts | {"cooperative_id": cooperatives, "season": times.season})
     rows, found = counted(table, weighed, times, frame.assign(date=times.date))

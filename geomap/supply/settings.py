@@ -74,7 +74,7 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
 
 
 def read_settings(
-    path: Path,
+    path: str | Path,
     *,
     mapping: Mapping[str, str] | None = None,
     crop: str | None = None,

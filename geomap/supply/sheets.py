@@ -49,7 +49,7 @@ class Sheet:
         return series, make_findings("unreadable_value", [""] * len(messages), messages)
 
 
-def read_sheet(path: Path, names: Sequence[str], *, mapping: Mapping[str, str] | None = None) -> Sheet:
+def read_sheet(path: str | Path, names: Sequence[str], *, mapping: Mapping[str, str] | None = None) -> Sheet:
     """The columns of `names` in a CSV or XLSX file. Columns are found by name, synonym or mapping.
 
     Parameters

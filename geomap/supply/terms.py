@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from geomap.errors import GeomapError
-from geomap.findings import make_findings
+from geomap.findings import join_findings, make_findings
 from geomap.supply.crop_tables import CropTables, fold
 from geomap.supply.crops import BaseYield, Crop, error_cv
 from geomap.supply.forms import EXPORTABLE, GREEN, Conversion, conversion, form_name, own_conversion, own_seconds
@@ -77,7 +77,7 @@ def base_terms(
     Returns
     -------
     DataFrame : index of `rows`; `TERM_COLUMNS`.
-    DataFrame : findings "unlikely_value".
+    DataFrame : findings "unlikely_value", "impossible_value".
 
     Examples
     --------
@@ -95,10 +95,14 @@ def base_terms(
     which = np.zeros(len(rows), dtype=np.int64)
     wide, near = _figures(yields, code)
     _assign(rows, wide, figures, which)
-    values = np.full(len(rows), np.nan)
+    values, findings = np.full(len(rows), np.nan), []
     if layer is not None:
         values = layer.reindex(rows.index).to_numpy(float)
+        below = values < 0
+        values = np.where(below, np.nan, values)
         which[np.isfinite(values)] = 0
+        text = "the yield map is below 0 here; it is not used"
+        findings += [make_findings("impossible_value", rows.index[below], text), _map_far_off(values, base)]
     _assign(rows, _of_settings(settings, crop), figures, which)
     _assign(rows, near, figures, which)
     mapped = (which == 0) & np.isfinite(values)
@@ -121,7 +125,8 @@ def base_terms(
         },
         index=rows.index,
     )
-    return terms.astype({"figure": "str"})[TERM_COLUMNS], _far_off(figures, which, base, crop, tables)
+    findings.append(_far_off(figures, which, base, crop, tables))
+    return terms.astype({"figure": "str"})[TERM_COLUMNS], join_findings(findings)
 
 
 def own_conversions(
@@ -263,3 +268,16 @@ def _far_off(
                 f"the origin ({base.kg_ha:g} kg of {base.form}). It was used. Check its unit and its form."
             )
     return make_findings("unlikely_value", [""] * len(messages), messages)
+
+
+def _map_far_off(values: Floats, base: BaseYield) -> pd.DataFrame:
+    """A yield map whose middle value is far from the base yield: it may be in tonnes, or of another form."""
+    known = values[np.isfinite(values)]
+    ratio = float(np.median(known)) / base.kg_ha if len(known) else 1.0
+    if 1 / FAR_OFF <= ratio <= FAR_OFF:
+        return make_findings("unlikely_value", [], [])
+    text = (
+        f"The yield map has {ratio * base.kg_ha:.3g} kg per hectare in the middle, {ratio:.2g} times the base yield of "
+        f"{base.kg_ha:g} kg of {base.form}. It was used. Check that it is in kilograms per hectare of that form."
+    )
+    return make_findings("unlikely_value", [""], text)

@@ -30,7 +30,7 @@ YIELD_NAMES: Final = (
 
 
 def read_yields(
-    path: Path,
+    path: str | Path,
     *,
     crop: Crop,
     mapping: Mapping[str, str] | None = None,

@@ -3,12 +3,14 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from geomap.findings import join_findings, make_findings
+from geomap.outputs.beside import Beside
 from geomap.outputs.report import class_words, kilograms, percent, report, significant
 from geomap.outputs.text import plain
 
@@ -76,6 +78,32 @@ def of_one_cooperative(run):
     tables = {name: table[table["cooperative_id"] == own] for name, table in tables.items()}
     row = run.cooperatives.iloc[0]
     return replace(run, cooperatives=run.cooperatives.head(1), total=row, by={}, **tables)
+
+
+def past(*, wins=True, cooperatives=("COAGRO",), seasons=("2024/25", "2025/26")):
+    """A back-test: 900 kg predicted, 1,000 kg delivered, in each season and cooperative."""
+    rows = pd.DataFrame(
+        [
+            {"cooperative_id": coop, "season": season, "rule": rule, "actual_kg": 1000.0, "mean_kg": 900.0}
+            | dict.fromkeys(["p10_kg", "p50_kg", "p90_kg"], np.nan if rule != "model" else 0.0)
+            for coop in cooperatives
+            for season in seasons
+            for rule in ("model", "same as last season")
+        ]
+    )
+    model = rows["rule"] == "model"
+    rows.loc[model, ["p10_kg", "p50_kg", "p90_kg"]] = [700.0, 880.0, 1100.0]
+    scores = pd.DataFrame(
+        {"cooperative_id": "all", "rule": ["same as last season", "model"], "mape": [0.2, 0.1], "bias": [0.05, -0.1],
+         "coverage_80": [np.nan, 1.0], "predictions": 2}
+    )  # fmt: skip
+    words = "The model was off by 10 % on average." if wins else "The model loses to “same as last season” (8 %)."
+    sentence = f"{words} In all it predicted 10 % too little."
+    return SimpleNamespace(rows=rows, scores=scores, sentence=sentence, wins={"same as last season": wins})
+
+
+def told(run, **tables):
+    return Page(report(run, Beside(**tables)))
 
 
 # The first line
@@ -254,6 +282,154 @@ def test_long_tables_are_cut_and_say_so(run):
     many = pd.concat([run.cooperatives.assign(id=run.cooperatives["id"] + f" {k}") for k in range(40)])
     shown = page(replace(run, cooperatives=many))
     assert "The 30 largest of 120 are shown. All stand in cooperatives.csv." in shown.text
+
+
+# What a manager asks
+
+
+def test_evidence_says_whose_deliveries_and_of_how_many_seasons(run):
+    own = pd.DataFrame({"evidence": ["own deliveries"] * 3, "seasons": 3}, index=["A", "B", "C"])
+    first = told(with_supply(run), calibration=own).texts[0]
+    assert first.startswith("These numbers are the supply to expect, from your own deliveries of 3 seasons; these")
+    mixed = own.assign(evidence=["own deliveries", "deliveries of the origin", "none"], seasons=[1, 0, 0])
+    first = told(with_supply(run), calibration=mixed).texts[0]
+    assert (
+        "from your own deliveries of 1 season (1 of 2 cooperatives) and the deliveries of the origin (1 of 2" in first
+    )
+
+
+def test_a_model_that_loses_opens_the_report(run):
+    lost = told(run, backtest=past(wins=False)).texts[0]
+    assert lost.startswith("The model loses to “same as last season” (8 %). These numbers come from country averages")
+    assert told(run, backtest=past()).texts[0].startswith("These numbers come from")
+
+
+def test_past_seasons_show_what_was_predicted_and_what_came(run):
+    shown = told(run, backtest=past())
+    at = shown.texts.index("2024/25", shown.texts.index("Season"))
+    assert shown.texts[at : at + 6] == ["2024/25", "900", "700", "1,100", "1,000", "1 of 1"]
+    at = shown.texts.index("model")
+    assert " ".join(" ".join(shown.texts[at : at + 5]).split()) == "model 10 % −10 % 100 % 2"
+    assert "In 2025/26 it said 900 kg; 1,000 kg came: 10 % too little." in shown.text
+    assert "The model was off by 10 % on average. In all it predicted 10 % too little." in shown.text
+
+
+def test_past_seasons_of_several_cooperatives_add_means_and_show_no_quantile(run):
+    # 2 · 900 and 2 · 1,000 kg; quantiles do not add
+    shown = told(run, backtest=past(cooperatives=("A", "B"))).texts
+    at = shown.index("2024/25", shown.index("Season"))
+    assert shown[at : at + 4] == ["2024/25", "1,800", "2,000", "2 of 2"]
+
+
+def test_quintals_stand_beside_kilograms_with_their_form(run):
+    # 1 quintal of 46 kg of green coffee
+    shown = page(run)
+    total = run.total["potential_kg"] / 46
+    assert f"{significant(total)} quintals of 46 kg of green coffee on average" in shown.text
+    settings = pd.DataFrame({"quintal_kg": [50.0], "quintal_form": ["green"]}, index=["COAGRO"])
+    own = told(run, settings=settings)
+    coagro = run.cooperatives.set_index("id").loc["COAGRO", "potential_kg"] / 50
+    at = own.texts.index("quintals of 50\N{NO-BREAK SPACE}kg of green coffee")
+    assert own.texts[at - 1 : at + 2 : 2] == ["COAGRO", significant(coagro)]
+    assert "quintals of 46 kg of green coffee on average" not in own.text
+
+
+def test_certificates_and_their_share_are_told(run):
+    # a quarter of the potential is organic; plots without a certificate are not one
+    half = run.by["community"].head(2).assign(id=["Organic", "(none)"])
+    half["potential_kg"] = [0.25 * run.total["potential_kg"], 0.75 * run.total["potential_kg"]]
+    text = page(replace(run, by={"certification": half})).text
+    assert f"Organic : {' '.join(kilograms(0.25 * run.total['potential_kg']).split())} (25 %)." in text
+    assert "How much is certified?" not in page(run).text
+
+
+def test_january_and_the_best_month_are_told(run):
+    # three tenths of the potential come in January
+    whole = run.months.groupby("month")["mean_kg"].sum()
+    text = page(run).text
+    assert f"How much in January? {' '.join(kilograms(whole['2027-01']).split())} on average (30 %)." in text
+    other = run.months[run.months["month"] != "2027-01"]
+    assert "Which month brings most?" in page(replace(run, months=other)).text
+
+
+def test_contracts_stand_by_their_chance(run):
+    contracts = pd.DataFrame(
+        {"cooperative_id": "COAGRO", "buyer": ["Sure", "Unlikely", "Unknown"], "certification": ["", "organic", ""],
+         "month": ["2027-01", "", ""], "kg": [1000.0, 2000.0, 3000.0], "covered": [0.8, 0.3, np.nan]}
+    )  # fmt: skip
+    shown = told(run, contracts=contracts)
+    assert "1 of 3 have a chance of 8 in 10 or better. Together they ask for 6,000 kg." in shown.text
+    assert shown.texts.index("Unlikely") < shown.texts.index("Sure") < shown.texts.index("Unknown")
+    at = shown.texts.index("Unlikely")
+    assert " ".join(" ".join(shown.texts[at : at + 5]).split()) == "Unlikely organic – 2,000 30 %"
+
+
+def test_what_can_be_exported_and_shock_years_are_shown_where_known(run):
+    kg = {"mean_kg": 650.0, "p10_kg": 400.0, "p50_kg": 600.0, "p90_kg": 900.0}
+    exportable = pd.DataFrame([{"cooperative_id": "all", "form": "exportable-green", **kg}])
+    cases = pd.DataFrame([{"cooperative_id": "COAGRO", "case": "rust", **kg}])
+    shown = told(run, exportable=exportable, cases=cases)
+    assert (
+        "650 kg of exportable green coffee on average, from 400 kg in a low to 900 kg in a high season." in shown.text
+    )
+    at = shown.texts.index("rust")
+    assert shown.texts[at : at + 6] == ["rust", "COAGRO", "650", "400", "600", "900"]
+    for heading in ("What can be exported", "Shock years", "Contracts", "How wrong it was before", "Next steps"):
+        assert heading not in page(run).texts
+
+
+def test_what_the_checks_moved_stands_by_cooperative(run):
+    # −0.2 ha and +0.1 ha, −200 kg and +90 kg
+    row = {"cooperative_id": "COAGRO", "code": "x", "findings": 1}
+    found = [
+        {**row, "effect_ha": 0.1, "effect_kg": 90.0, "sentence": "1 plot outside the land cover"},
+        {**row, "effect_ha": -0.2, "effect_kg": -200.0, "sentence": "2 overlaps"},
+        {**row, "effect_ha": None, "effect_kg": None, "sentence": "4 small plots"},
+        {**row, "cooperative_id": "", "effect_ha": None, "effect_kg": None, "sentence": "the file"},
+    ]
+    shown = page(replace(run, summary={**run.summary, "findings": found}))
+    at = shown.texts.index("2 overlaps") - 3
+    assert shown.texts[at : at + 9] == [
+        "COAGRO", "−0.100", "−110", "2 overlaps", "−0.200", "−200", "1 plot outside the land cover", "0.100", "90.0",
+    ]  # fmt: skip
+    assert "1 other kind of finding moved nothing." in shown.text
+    assert "Most in COAGRO : −110 kg." in shown.text
+    assert "the file" not in shown.texts
+    assert "What the checks moved" not in page(run).texts
+
+
+def test_what_people_told_stands_beside_the_numbers(run):
+    told_kg = {"given_kg": 1000.0, "mean_kg": 990.0, "p10_kg": 700.0, "p50_kg": 950.0, "p90_kg": 1300.0}
+    told_of = pd.DataFrame([{"cooperative_id": "COAGRO", "kind": "commitments", "seasons": 2, **told_kg}])
+    shown = told(run, told=told_of).texts
+    at = shown.index("commitments")
+    assert shown[at - 1 : at + 6] == ["COAGRO", "commitments", "1,000", "700", "950", "1,300", "2"]
+
+
+def test_next_steps_replace_what_would_narrow(run):
+    steps = pd.DataFrame({"text": ["Visit 25 farms.", "Bring deliveries of 2 past seasons."]})
+    shown = told(run, next_steps=steps).texts
+    assert shown.index("Visit 25 farms.") < shown.index("Bring deliveries of 2 past seasons.")
+
+
+def test_hostile_texts_of_the_further_tables_are_shown_as_text(run):
+    mark = "<b>{{ 7*191 }}</b>"
+    kg = {"mean_kg": 650.0, "p10_kg": 400.0, "p50_kg": 600.0, "p90_kg": 900.0}
+    tables = Beside(
+        backtest=past(cooperatives=(f"{mark}A", f"{mark}B")),
+        contracts=pd.DataFrame([{"cooperative_id": f"{mark}C", "buyer": f"{mark}D", "certification": f"{mark}E",
+                                 "month": "", "kg": 1.0, "covered": 0.5}]),
+        exportable=pd.DataFrame([{"cooperative_id": f"{mark}F", "form": "green", **kg}]),
+        cases=pd.DataFrame([{"cooperative_id": f"{mark}G", "case": f"{mark}H", **kg}]),
+        next_steps=pd.DataFrame({"text": [f"{mark}I"]}),
+        calibration=pd.DataFrame({"evidence": ["own deliveries"], "seasons": [1]}, index=[f"{mark}J"]),
+    )  # fmt: skip
+    source = report(run, tables)
+    Page(source)
+    assert "<b>{{" not in source
+    assert "1337" not in source
+    for letter in "CDEFGHIJ":
+        assert f"{mark}{letter}" in html.unescape(source)
 
 
 # A page that is safe and whole

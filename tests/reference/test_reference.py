@@ -17,6 +17,8 @@ from geomap.plots.columns import (
     name_key,
 )
 from geomap.reference import table, versions
+from geomap.supply.attributes import PLANT_NAMES
+from geomap.supply.settings import SETTING_NAMES
 
 FOLDER = Path(geomap.reference.__file__).parent
 
@@ -77,7 +79,8 @@ def test_a_synonym_means_one_name(names: tuple[str, ...]) -> None:
 def test_synonyms_are_of_known_names_in_six_languages_with_a_source() -> None:
     rows = table("column_synonyms")
     office = {*DELIVERY_NAMES, *ESTIMATE_NAMES, *CONTRACT_NAMES}
-    ours_all = {*PLOT_NAMES, *MEMBER_NAMES, *ATTRIBUTE_NAMES, *SHARE_NAMES, *ZONE_NAMES, *office}
+    asked = {*SETTING_NAMES, *PLANT_NAMES}
+    ours_all = {*PLOT_NAMES, *MEMBER_NAMES, *ATTRIBUTE_NAMES, *SHARE_NAMES, *ZONE_NAMES, *office, *asked}
     assert set(rows["ours"]) == {*ours_all, "id"}
     assert set(rows["language"]) == {"en", "es", "fr", "pt", "id", "sw", "generic", "format"}
     assert rows.notna().all().all()

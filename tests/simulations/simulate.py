@@ -224,8 +224,9 @@ def class_name(size: "str | int") -> str:
 
 
 def markdown(frame: pd.DataFrame) -> str:
-    """A table of texts as Markdown."""
-    lines = [list(frame.columns), ["---"] * frame.shape[1], *frame.astype(str).to_numpy().tolist()]
+    """A table as Markdown; empty where there is no value."""
+    texts = frame.astype(object).where(frame.notna(), "").map(str)
+    lines = [list(frame.columns), ["---"] * frame.shape[1], *texts.to_numpy().tolist()]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
@@ -287,13 +288,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/simulate"))
     parser.add_argument("--worlds", type=int, default=100, help="worlds for what is promised")
     parser.add_argument("--broken", type=int, default=25, help="worlds for what breaks an assumption")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first world")
     parser.add_argument("--seconds", type=float, default=3300.0, help="no world is begun after this")
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     start = time.time()
     names = [name for name, scenario in SCENARIOS.items() if not scenario.broken], list(SCENARIOS)
-    jobs = [(seed, names[seed < asked.broken]) for seed in range(asked.worlds)]
+    jobs = [(asked.first + k, names[k < asked.broken]) for k in range(asked.worlds)]
     scores, learned = simulate(jobs, deadline=start + asked.seconds, workers=asked.workers)
     if scores.empty:
         sys.exit("No world was begun in time: give more --seconds.")

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,16 @@ from geomap.simulate.truth import SEASONS, _cvs
 from geomap.simulate.worlds import MAP_CLASS, SupplyWorld
 from geomap.supply.calibrate import calibrate
 
-SPEC = importlib.util.spec_from_file_location("simulate", Path(__file__).with_name("simulate.py"))
-simulate = importlib.util.module_from_spec(SPEC)
-sys.modules["simulate"] = simulate
-SPEC.loader.exec_module(simulate)
+
+def script(name: str):
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+simulate, alarms = script("simulate"), script("alarms")
 
 SOURCES = (
     "base_yield", "conversion", "cooperative", "delivered_share", "season", "coop_season", "drawn", "unmapped", "map",
@@ -182,7 +189,7 @@ def test_breaks_break_what_they_say():
 @pytest.fixture(scope="module")
 def scores() -> pd.DataFrame:
     names = [name for name, scenario in simulate.SCENARIOS.items() if not scenario.broken]
-    return simulate.simulate([(seed, names) for seed in range(8)], options=SMALL)[0]
+    return simulate.simulate([(seed, names) for seed in range(6)], options=SMALL)[0]
 
 
 @pytest.mark.parametrize("name", ["stable", "renewed"])
@@ -190,23 +197,20 @@ def scores() -> pd.DataFrame:
 def test_intervals_hold_the_truth_as_often_as_they_say(scores, name, seasons):
     table = simulate.coverage_table(scores).set_index(["scenario", "seasons", "size"])
     found = table.loc[(name, seasons, "all")]
-    # A thousand cooperatives in 200 independent origins: errors of 1 to 2.5 %.
-    assert found["in80_se"] < 3
+    # 600 cooperatives in 120 independent origins: errors of 1 to 3 %.
+    assert found["in80_se"] < 3.5
     assert found["in80"] == pytest.approx(80, abs=2 + 3 * found["in80_se"])
     assert found["in95"] == pytest.approx(95, abs=1.5 + 3 * found["in95_se"])
 
 
-def test_an_interval_that_forgets_shared_errors_is_caught(scores):
+def test_an_interval_that_forgets_shared_errors_is_caught():
     world = supply_world(np.random.default_rng(0), **SMALL)
-    found = calibrate(None, world.target, delivered_share=world.delivered_share)
-    table = found.cooperatives
-    own = np.sqrt(0.12**2 + table["log_var"] * 0)
-    narrow = table.assign(
-        supply_p10_kg=table["supply_p50_kg"] * np.exp(-1.2816 * own),
-        supply_p90_kg=table["supply_p50_kg"] * np.exp(1.2816 * own),
-    )
-    score = simulate.score(world, 0, pd.Series({"cooperatives": narrow}))
-    assert score["in80"].sum() / score["cooperatives"].sum() < 0.5
+    found = calibrate(world.history(3), world.target, delivered_share=world.delivered_share)
+    p50 = found.cooperatives["supply_p50_kg"]
+    width = np.exp(1.2816 * 0.12 / np.sqrt(3))  # as if three seasons of one cooperative were all there is to know
+    narrow = found.cooperatives.assign(supply_p10_kg=p50 / width, supply_p90_kg=p50 * width)
+    score = simulate.score(world, 3, replace(found, cooperatives=narrow))
+    assert score["in80"].sum() / score["cooperatives"].sum() < 0.6
 
 
 def test_after_three_seasons_the_model_beats_simple_rules(scores):
@@ -222,5 +226,30 @@ def test_the_report_holds_every_table(scores):
     targets = simulate.check_targets(coverage, gains)
     text = simulate.report(coverage, gains, targets)
     assert text.count("### ") == 5
-    assert "| stable | 3 | 8 |" in text
+    assert "| stable | 3 | 6 |" in text
     assert len(targets) == 2 * 4 * 2 * 4 + 6  # scenarios · seasons · intervals · (all and three sizes), and six gains
+
+
+# ---- alarms ----
+
+
+def test_outside_coffee_moves_an_alarm_by_the_logarithm_of_what_it_adds():
+    # P = .9 is z = 1.2816 for D = 1.3 · expected, so s = ln 1.3 / 1.2816; once more 30 % doubles z: P = .995.
+    row = {"cooperative_id": "C", "kind": "origin", "probability": 0.9, "delivered_kg": 1300.0, "expected_kg": 1000.0}
+    for outside, rings in [(0.0, False), (0.05, False), (0.1, True), (0.3, True)]:  # z = 1.645 at D = 1.4 · expected
+        assert alarms.raised(pd.DataFrame([row]), outside)["above"].tolist() == [rings]
+
+
+def test_alarms_ring_more_often_the_more_is_mixed_in():
+    options = {"cooperatives": 20, "origins": 2, "members": (10, 40)}
+    cooperatives, members = alarms.run_world(1, options=options)
+    rings = cooperatives[cooperatives["when"] == "this season"].groupby(["kind", "outside"])["above"].mean().unstack()
+    assert list(rings.columns) == list(alarms.OUTSIDE)
+    assert (rings.diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
+    assert rings.loc["own past", 1.0] > 0.8
+    assert rings[0.0].max() < 0.3
+    steady = cooperatives[cooperatives["when"] == "every season"]
+    assert steady["cooperative_id"].nunique() == 1  # a twentieth of 20
+    assert 0 < members["caught"].item() <= members["guilty"].item()
+    assert list(alarms.cooperative_table(cooperatives)["outside"]) == [*alarms.OUTSIDE, 1.0]
+    assert alarms.member_table(members).shape == (1, 2)

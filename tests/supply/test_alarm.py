@@ -64,11 +64,11 @@ def rate(table: pd.DataFrame, kind: str, side: str) -> float:
 
 def test_false_alarms_come_in_one_of_twenty_and_doubled_deliveries_are_caught_as_often_as_documented() -> None:
     # Origins of one cooperative each: all 250 cases are independent. Three standard errors of 5 %: 4.1 points.
-    worlds = [world(seed, cooperatives=50, origins=50) for seed in range(5)]
+    worlds = [world(seed, cooperatives=25, origins=25) for seed in range(10)]
     honest, doubled = (pd.concat([asked(one, times=times) for one in worlds]) for times in (1.0, 2.0))
     for kind in ("prior only", "own past"):
         assert rate(honest, kind, "above") == pytest.approx(0.05, abs=3 * math.sqrt(0.05 * 0.95 / 250))
-        assert rate(honest, kind, "below") == pytest.approx(0.05, abs=3 * math.sqrt(0.05 * 0.95 / 250))
+    assert rate(honest, "own past", "below") == pytest.approx(0.05, abs=3 * math.sqrt(0.05 * 0.95 / 250))
     assert rate(doubled, "prior only", "above") == pytest.approx(0.41, abs=3 * math.sqrt(0.41 * 0.59 / 250))
     assert rate(doubled, "own past", "above") == pytest.approx(0.97, abs=3 * math.sqrt(0.97 * 0.03 / 250))
     assert set(honest["kind"]) == {"prior only", "own past"}
@@ -130,6 +130,14 @@ def test_an_alarm_is_for_the_cooperative_alone_and_begins_with_the_unmapped_plot
     assert len(above) > 0
     assert above["words"].str.startswith("First check for a plot that is not mapped").all()
     assert not above["words"].str.contains("fraud").any()
+
+
+def test_what_the_land_can_bear_need_not_all_be_delivered() -> None:
+    found = world(6, cooperatives=4, origins=1, members=20)
+    table = asked(found, times=0.2)
+    assert set(table.loc[table["kind"] != "prior only", "side"]) == {"below"}
+    assert set(table.loc[table["kind"] == "prior only", "side"]) == {"as expected"}
+    assert (table.loc[table["side"] == "below", "words"].str.startswith("First ask about sales to others")).all()
 
 
 def test_an_unsure_conversion_weakens_an_alarm() -> None:
@@ -221,6 +229,16 @@ def test_members_come_by_the_smallest_rate_first() -> None:
     assert (table["audience"] == "cooperative").all()
 
 
+def test_a_member_of_two_cooperatives_is_judged_in_each() -> None:
+    history = one_season([700.0] * 12, seasons=SEASONS[:3])
+    other = history.members.assign(cooperative_id="D")
+    other.loc[(other["member_id"] == "M03") & (other["season"] == LAST), "delivered_kg"] = 9000.0
+    table = member_alarms(History(pd.concat([history.members, other]), history.totals), LAST, learn=False)
+    assert len(table) == 24
+    named = table[table["side"] == "above"]
+    assert named[["cooperative_id", "member_id"]].values.tolist() == [["D", "M03"]]
+
+
 def test_a_cooperative_of_one_member_has_nobody_to_compare_with() -> None:
     assert member_alarms(one_season([700.0]), LAST).empty
 
@@ -233,6 +251,13 @@ def test_rates_are_those_of_benjamini_and_hochberg(p: list[float]) -> None:
 
 def test_missing_values_do_not_count() -> None:
     np.testing.assert_allclose(false_discovery_rates([0.01, np.nan, 0.2]), [0.02, np.nan, 0.2], equal_nan=True)
+
+
+def test_a_season_without_deliveries_gives_empty_tables() -> None:
+    history = one_season([700.0] * 3)
+    for table in (cooperative_alarms(history, "2030/31"), member_alarms(history, "2030/31")):
+        assert table.empty
+        assert "audience" in table
 
 
 # ---- findings ----

@@ -89,6 +89,11 @@ def test_seasons_without_items_and_cooperatives_without_deliveries_have_no_rows(
     assert history.members.columns.tolist() == target_frame(TWO, SEASON).columns.tolist()
 
 
+def test_a_season_of_zeros_was_not_recorded():
+    history, _ = make_history({SEASON: TWO}, rows_of(("C", "A", 0.0), ("C", "B", 0.0)))
+    assert len(history.members) == len(history.totals) == 0
+
+
 def test_no_deliveries_give_an_empty_history():
     history, found = make_history({}, rows_of())
     assert len(history.members) == len(history.totals) == len(found) == 0

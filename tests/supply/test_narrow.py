@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from geomap import reference
 from geomap.errors import ColumnError, NumberError
+from geomap.simulate.worlds import supply_world
+from geomap.supply.calibrate import calibrate
 from geomap.supply.improved import (
     by_deliveries,
     by_map_points,
@@ -21,7 +23,7 @@ from geomap.supply.improved import (
     posterior_variance,
 )
 from geomap.supply.items import Items
-from geomap.supply.narrow import next_steps, what_would_narrow
+from geomap.supply.narrow import next_steps, supply_steps, what_would_narrow
 from geomap.supply.sampling import between_cv, sample_cv, sample_size, sampling_plan
 from geomap.supply.totals import totals
 
@@ -206,6 +208,55 @@ def test_no_potential_has_no_steps_and_a_step_of_nothing_is_refused() -> None:
         next_steps(plots_of(["measured"]), visits=0)
 
 
+# ---- steps for supply ----
+
+
+def test_mapping_and_a_season_of_deliveries_narrow_supply_that_rests_on_a_declared_share() -> None:
+    world = supply_world(np.random.default_rng(4), cooperatives=6, origins=2, members=(20, 40), unmapped=0.6)
+    past = world.history(1)
+    assert past is not None
+    nothing = replace(past, members=past.members[:0], totals=past.totals[:0])
+    target, share = world.target.copy(), world.delivered_share
+    found = steps_by_name(supply_steps(nothing, world.target, plots=500, delivered_share=share, learn=False))
+    whole = calibrate(None, world.target, delivered_share=share, learn=False).total()
+    before = (whole["p90"] - whole["p10"]) / 2 / whole["mean_kg"]
+    assert found["width_before"].tolist() == pytest.approx([before, before])
+    assert found.loc["map_plot", "number"] == (~world.target["mapped"]).sum()
+    # A season tells of everything that is constant, a map of the plots only of these.
+    assert found.loc["season_of_deliveries", "width_after"] < 0.5 * before
+    assert 0.9 * before < found.loc["map_plot", "width_after"] < 0.96 * before
+    pd.testing.assert_frame_equal(world.target, target)
+
+
+def test_once_deliveries_are_known_mapping_members_is_no_step_any_more() -> None:
+    world = supply_world(np.random.default_rng(4), cooperatives=6, origins=2, members=(20, 40), unmapped=0.6)
+    past = world.history(1)
+    assert past is not None
+    kept = past.members.copy()
+    found = supply_steps(past, world.target, plots=500, learn=False)
+    assert found["step"].tolist() == ["season_of_deliveries"]
+    pd.testing.assert_frame_equal(past.members, kept)
+
+
+def test_a_season_more_narrows_nearly_as_much_as_a_real_one() -> None:
+    world = supply_world(np.random.default_rng(6), cooperatives=30, origins=10, members=(20, 40), unmapped=0.0)
+    one, two = world.history(1), world.history(2)
+    assert one is not None
+    real = calibrate(two, world.target, learn=False).total()
+    row = steps_by_name(supply_steps(one, world.target, learn=False)).loc["season_of_deliveries"]
+    assert row["width_after"] == pytest.approx((real["p90"] - real["p10"]) / 2 / real["mean_kg"], rel=0.05)
+
+
+def test_without_evidence_of_supply_there_are_no_steps_for_it() -> None:
+    world = supply_world(np.random.default_rng(4), cooperatives=2, origins=2, members=(5, 9))
+    past = world.history(1)
+    assert past is not None
+    nothing = replace(past, members=past.members[:0], totals=past.totals[:0])
+    assert supply_steps(nothing, world.target).empty
+    with pytest.raises(NumberError):
+        supply_steps(past, world.target, plots=0)
+
+
 # ---- sampling plans ----
 
 
@@ -249,7 +300,7 @@ farms_table = st.lists(
 ).map(lambda rows: pd.DataFrame(rows, columns=["community", "kg", "cv"]))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(farms=farms_table, visits=st.integers(0, 50))
 def test_a_plan_shares_out_all_visits_and_no_more_than_there_are_farms(farms: pd.DataFrame, visits: int) -> None:
     plan = sampling_plan(farms, visits)

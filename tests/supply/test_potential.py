@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geomap.supply.crops import base_yield, conversion, crop, own_base_yield
+from geomap.supply.attributes import plot_attributes
+from geomap.supply.crops import BaseYield, base_yield, conversion, crop, own_base_yield
 from geomap.supply.items import Items, join_items
 from geomap.supply.potential import declared_ratios, plot_potential, unmapped_members
+from geomap.supply.settings import SETTING_NAMES, TEXTS
+from geomap.supply.terms import base_terms
 from geomap.supply.totals import totals
 
 LEGEND = pd.DataFrame(
@@ -270,3 +273,123 @@ def test_a_cooperative_where_everyone_is_mapped_has_no_unmapped_items() -> None:
     nobody = unmapped(members, items)
     assert len(nobody) == 0
     pd.testing.assert_frame_equal(totals(join_items([items, nobody])), totals(items))
+
+
+# ---- own figures, yield maps, attributes ----
+
+
+def own_settings(**told: dict[str, object]) -> pd.DataFrame:
+    empty = {name: "" if name in TEXTS else np.nan for name in SETTING_NAMES[1:]}
+    return pd.DataFrame([empty | row for row in told.values()], index=list(told))
+
+
+def with_terms(rows: dict[str, dict[str, object]], **told: object) -> Items:
+    """Potential of plots of 1 ha tree cover, with terms of their settings, yields or layer."""
+    options = {"crop": COFFEE, "base": PLANTED, "conversion": GREEN}
+    terms, _ = base_terms(make_plots(rows), **options, **told)
+    return estimate(rows, {plot: {10: 1.0} for plot in rows}, terms=terms)
+
+
+def test_a_cooperatives_own_yield_and_outturn_count_for_its_plots_alone() -> None:
+    told = own_settings(A={"base_yield_kg": 1500.0, "base_yield_form": "parchment", "outturn": 0.78})
+    items = with_terms({"P": {"cooperative_id": "A"}, "Q": {"cooperative_id": "B"}}, settings=told)
+    # A: 1500 kg of parchment × .78; B: 1000 kg of green
+    assert items.table["mean_kg"].tolist() == pytest.approx([1170.0, 1000.0])
+    assert items.table["y"].tolist() == [1500.0, 1000.0]
+    assert items.table["k"].tolist() == [0.78, 1.0]
+    assert items.table["form_pair"].tolist() == ["parchment>green|A", "green>green"]
+    assert items.table["origin"].nunique() == 1
+
+
+def test_own_yields_of_two_cooperatives_err_apart_and_the_origins_errs_together() -> None:
+    rows = {"P": {"cooperative_id": "A"}, "Q": {"cooperative_id": "B"}}
+    only = ["base_yield", "cooperative"]
+
+    def relative_var(items: Items) -> float:
+        kept = Items(items.table, items.cv[only], items.map_share, items.map_se)
+        found = totals(kept).loc["all"]
+        return float(found["var"] / found["mean_kg"] ** 2)
+
+    own = with_terms(rows, settings=own_settings(A={"base_yield_kg": 1000.0}, B={"base_yield_kg": 1000.0}))
+    # each errs by .20 and nothing is shared: .20² / 2
+    assert relative_var(own) == pytest.approx(0.2**2 / 2)
+    # the origin's .35 is shared, .30 is each one's own: .35² + (1 + .35²) · .30² / 2
+    assert relative_var(with_terms(rows)) == pytest.approx(0.35**2 + (1 + 0.35**2) * 0.3**2 / 2)
+
+
+def test_seasons_stay_shared_by_the_origin_where_the_yield_is_own() -> None:
+    rows = {"P": {"cooperative_id": "A"}, "Q": {"cooperative_id": "B"}}
+    own = with_terms(rows, settings=own_settings(A={"base_yield_kg": 1000.0}))
+    kept = Items(own.table, own.cv[["season"]], own.map_share, own.map_se)
+    assert totals(kept).loc["all", "var"] == pytest.approx((2000 * 0.12) ** 2)
+
+
+def test_each_plot_has_the_basis_of_its_own_figure() -> None:
+    rows = {plot: {"cooperative_id": plot, "planted_share": 0.5} for plot in ("A", "B")}
+    items = with_terms(rows, settings=own_settings(A={"base_yield_kg": 1000.0, "base_yield_basis": "bearing"}))
+    assert items.table["mean_kg"].tolist() == pytest.approx([500.0, 1000.0])
+    assert items.cv[["planted", "age"]].values.tolist() == [[0.1, 0.15], [0.0, 0.0]]
+
+
+def test_a_yield_map_gives_each_plot_its_yield() -> None:
+    items = with_terms({"P": {}, "Q": {}, "R": {}}, layer=pd.Series({"P": 400.0, "Q": 0.0}))
+    assert items.table["mean_kg"].tolist() == pytest.approx([400.0, 0.0, 1000.0])
+
+
+def test_members_without_a_plot_take_their_cooperatives_own_yield() -> None:
+    items = estimate({"A": {}}, {"A": {10: 1.0}})
+    members = pd.DataFrame({"cooperative_id": ["C", "D"], "declared_area_ha": 1.0}, index=["Z", "Y"])
+    known = {"crop": COFFEE, "base": PLANTED, "conversion": GREEN}
+    terms, _ = base_terms(members, settings=own_settings(D={"base_yield_kg": 1400.0}), **known)
+    found = unmapped_members(members, items, ratios=pd.DataFrame({"ratio": {}}), terms=terms, **known)
+    assert found.table["mean_kg"].to_dict() == pytest.approx({"member:Z": 1000.0, "member:Y": 1400.0})
+    assert found.cv.loc["member:Y", ["base_yield", "cooperative"]].tolist() == [0.0, 0.2]
+
+
+def with_attributes(row: dict[str, object], base: BaseYield = BEARING) -> Items:
+    plots = make_plots({"A": row})
+    attributes, _ = plot_attributes(plots, crop=COCOA, country="GH", season_year=2026)
+    return plot_potential(
+        plots, *make_classes({"A": {10: 1.0}}), crop=COFFEE, base=base, conversion=GREEN, legend=LEGEND,
+        season_year=2026, attributes=attributes,
+    )  # fmt: skip
+
+
+def test_renovation_sets_the_age_back() -> None:
+    # planted in 1980 and stumped in 2022: 4 years old, .5; .9 planted
+    items = with_attributes({"planted_year": 1980.0, "renovation_year": 2022})
+    assert items.table.loc["A", ["g", "mean_kg"]].tolist() == pytest.approx([0.5, 450.0])
+
+
+def test_density_and_damage_multiply_the_potential() -> None:
+    # 1000 of the usual 1111 trees, a fifth lost: .9 × 1000/1111 × .8 × 1000 kg
+    items = with_attributes({"trees_ha": 1000.0, "damage_share": 0.2})
+    assert items.table.loc["A", "mean_kg"] == pytest.approx(900 * 1000 / 1111 * 0.8)
+    assert items.table.loc["A", "productive_ha"] == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("base", [PLANTED, BEARING])
+@pytest.mark.parametrize(
+    "told",
+    [{"planted_share": 0.9}, {"trees_ha": 1111}, {"damage_share": 0.0}, {"shade": "70 %"}, {"variety": "Caturra"},
+     {"planted_year": 2015.0}, {"renovation_year": 2015.0}],
+    ids=lambda told: next(iter(told)),
+)  # fmt: skip
+def test_an_attribute_that_equals_the_default_changes_nothing(told: dict[str, object], base: BaseYield) -> None:
+    items, plain = with_attributes(told, base), with_attributes({}, base)
+    known = ["planted_known", "age_known"]
+    pd.testing.assert_frame_equal(items.table.drop(columns=known), plain.table.drop(columns=known))
+    pd.testing.assert_frame_equal(items.cv, plain.cv)
+
+
+@settings(max_examples=15, deadline=None)
+@given(factor=st.floats(0.01, 100))
+def test_yield_times_a_factor_gives_potential_times_that_factor(factor: float) -> None:
+    rows = {plot: {"cooperative_id": plot} for plot in ("A", "B")}
+
+    def potential(by: float) -> list[float]:
+        known = {"crop": COFFEE, "base": own_base_yield("coffee", "HN", 1000 * by), "conversion": GREEN}
+        terms, _ = base_terms(make_plots(rows), settings=own_settings(A={"base_yield_kg": 700 * by}), **known)
+        return estimate(rows, {plot: {10: 1.0} for plot in rows}, terms=terms).table["mean_kg"].tolist()
+
+    assert potential(factor) == pytest.approx([factor * kg for kg in potential(1.0)])

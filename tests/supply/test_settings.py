@@ -1,5 +1,6 @@
 """What each cooperative is asked once: reading, impossible values, units."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,12 @@ from geomap import reference
 from geomap.errors import ColumnError, FileError
 from geomap.plots.columns import ATTRIBUTE_NAMES, name_key
 from geomap.supply.attributes import PLANT_NAMES
+from geomap.supply.own_tables import NAMES
 from geomap.supply.settings import NUMBERS, SETTING_NAMES, TEXTS, delivered_shares, of_cooperative, read_settings
 from geomap.supply.units import unit_ha, unit_kg
+from geomap.supply.yields import YIELD_NAMES
+
+DOCS = (Path(__file__).parents[2] / "docs" / "crops.md").read_text(encoding="utf-8")
 
 
 def read(folder: Path, text: str, **options: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -241,3 +246,23 @@ def test_a_synonym_means_one_setting_and_each_has_one_in_six_languages() -> None
         for name in names:
             languages = set(rows.loc[rows["ours"] == name, "language"])
             assert languages >= {"en", "es", "fr", "pt", "id", "sw"}, name
+
+
+# ---- documentation ----
+
+
+@pytest.mark.parametrize("name", sorted({*SETTING_NAMES, *YIELD_NAMES, *PLANT_NAMES, *NAMES}))
+def test_each_column_that_may_be_told_stands_in_the_docs(name: str) -> None:
+    assert f"`{name}`" in DOCS
+
+
+def test_the_bounds_in_the_docs_are_those_of_the_tables() -> None:
+    for name in NUMBERS:
+        row = reference.table("settings").set_index("setting").loc[name]
+        line = next(line for line in DOCS.splitlines() if line.startswith(f"| `{name}` |"))
+        assert line.endswith(f"| {row['low']:,g} and {row['high']:,g} |"), name
+
+
+def test_the_factors_in_the_docs_are_those_of_the_tables() -> None:
+    for factor in reference.table("conversions")["factor"]:
+        assert re.search(rf"\b{factor:g}0?\b", DOCS), factor

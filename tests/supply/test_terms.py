@@ -114,6 +114,15 @@ def test_a_yield_map_comes_after_own_figures_and_before_those_of_a_variety() -> 
     assert terms["base_yield"].tolist() == [0.35, 0.35, 0.35, 0.0]
 
 
+def test_a_yield_map_below_zero_or_in_tonnes_is_said() -> None:
+    terms, findings = base_terms(
+        ROWS, crop=COFFEE, base=BASE, conversion=GREEN, layer=pd.Series({"P1": -9.0, "P2": 0.9, "P3": 1.1})
+    )
+    assert terms["y"].tolist() == [1000.0, 0.9, 1.1, 1000.0]
+    assert findings[["plot_id", "code"]].values.tolist() == [["", "unlikely_value"], ["P1", "impossible_value"]]
+    assert "in kilograms per hectare" in findings["message"][0]
+
+
 def test_an_own_outturn_is_shared_by_its_cooperative_alone() -> None:
     to_parchment = conversion("coffee", "green", "parchment")
     terms = terms_of(conversion=to_parchment, settings=settings_of(A={"outturn": 0.78}))

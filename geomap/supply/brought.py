@@ -1,0 +1,106 @@
+"""The files that an office brings beside plots and members, read into the evidence of a run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from geomap.errors import NumberError
+from geomap.findings import join_findings
+from geomap.supply.choice import Choice
+from geomap.supply.contracts import read_contracts
+from geomap.supply.deliveries import read_deliveries
+from geomap.supply.evidence import read_commitments, read_field_estimates
+from geomap.supply.outlook import Evidence, season_after
+from geomap.supply.settings import EVERYONE, SETTING_NAMES, TEXTS, read_settings
+
+
+@dataclass(frozen=True)
+class Brought:
+    """Paths of the files of evidence, each where there is one, and what was told without a file.
+
+    deliveries : several files, for instance one per season, are read as one.
+    cooperatives : what each cooperative is asked once (`read_settings`).
+    delivered_share : share of the harvest (0–1) that the cooperatives receive which tell no other.
+    as_of : ISO date up to which the deliveries of the season itself are complete.
+    """
+
+    deliveries: Sequence[Path] = ()
+    field_estimates: Path | None = None
+    commitments: Path | None = None
+    contracts: Path | None = None
+    cooperatives: Path | None = None
+    delivered_share: float | None = None
+    as_of: str | None = None
+
+    def files(self) -> list[tuple[str, Path]]:
+        """Role and path of each file, for the summary."""
+        found = [("deliveries", Path(path)) for path in self.deliveries]
+        for role in ("field_estimates", "commitments", "contracts", "cooperatives"):
+            if getattr(self, role) is not None:
+                found.append((role, Path(getattr(self, role))))
+        return found
+
+
+def read_evidence(
+    brought: Brought, chosen: Choice, members: pd.DataFrame | None = None
+) -> tuple[Evidence | None, list[pd.DataFrame]]:
+    """The evidence of a run, in kilograms of its product form, and the findings; None where nothing was brought.
+
+    Settings are read first: quintals, loads and bags are those of the cooperative.
+
+    Raises
+    ------
+    NumberError : a delivered share outside 0–1. FileError, ColumnError, UnknownNameError : as the readers say.
+    """
+    if not brought.files() and brought.delivered_share is None:
+        return None, []
+    settings, found = _settings(brought, chosen)
+    known: dict[str, Any] = {
+        "crop": chosen.crop.name,
+        "form": chosen.conversion.to_form,
+        "units": settings,
+        "members": members,
+        "tables": chosen.tables,
+    }
+    tables: dict[str, pd.DataFrame] = {}
+    parts = [read_deliveries(path, **known) for path in brought.deliveries]
+    if parts:
+        tables["deliveries"] = pd.concat([table for table, _ in parts], ignore_index=True)
+        found += [said for _, said in parts]
+    season = {"season": chosen.season or (season_after(tables["deliveries"]) if parts else "") or ""}
+    readers: Mapping[str, tuple[Any, dict[str, Any]]] = {
+        "field_estimates": (read_field_estimates, season),
+        "commitments": (read_commitments, season),
+        "contracts": (read_contracts, {}),
+    }
+    for role, (read, more) in readers.items():
+        path = getattr(brought, role)
+        if path is not None:
+            tables[role], said = read(path, **known, **more)
+            found.append(said)
+    return Evidence(settings=settings, as_of=brought.as_of, **tables), [join_findings(found)]
+
+
+def _settings(brought: Brought, chosen: Choice) -> tuple[pd.DataFrame | None, list[pd.DataFrame]]:
+    """Settings per cooperative; a delivered share that was told for all stands where a cooperative tells none."""
+    settings, found = None, []
+    if brought.cooperatives is not None:
+        settings, said = read_settings(Path(brought.cooperatives), crop=chosen.crop.name, tables=chosen.tables)
+        found.append(said)
+    share = brought.delivered_share
+    if share is None:
+        return settings, found
+    if not 0 < share <= 1:
+        raise NumberError(
+            f"A delivered share of {share:g} cannot be.",
+            why="It is the part of the harvest that the cooperative receives.",
+            todo="Write 0.7 for seventy percent.",
+        )
+    if settings is None or EVERYONE not in settings.index:
+        empty = {name: "" if name in TEXTS else float("nan") for name in SETTING_NAMES[1:]}
+        row = pd.DataFrame([empty], index=pd.Index([EVERYONE], name="cooperative_id", dtype="str"))
+        settings = row if settings is None else pd.concat([settings, row.astype(settings.dtypes.to_dict())])
+    return settings.assign(delivered_share=settings["delivered_share"].fillna(share)), found

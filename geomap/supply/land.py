@@ -1,0 +1,150 @@
+"""The ground that a run stands on: prepared plots with their land cover, today and in past seasons."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+
+from geomap.errors import RasterError
+from geomap.findings import join_findings
+from geomap.landcover.extract import Extraction, class_areas
+from geomap.landcover.layer import layer_means
+from geomap.landcover.product import Product
+from geomap.lookup import is_among
+from geomap.plots.join import inactive_plots
+from geomap.plots.member_shares import plot_shares
+from geomap.plots.members import active_members
+from geomap.plots.prepare import prepare_plots
+from geomap.supply.attributes import plot_attributes
+from geomap.supply.choice import Choice
+from geomap.supply.items import Items, join_items, share_items
+from geomap.supply.outlook import Past
+from geomap.supply.potential import declared_ratios, plot_potential, unmapped_members
+from geomap.supply.terms import base_terms
+
+
+@dataclass(frozen=True)
+class Land:
+    """Prepared plots with their land cover, and kilograms per hectare where a yield map says so."""
+
+    plots: gpd.GeoDataFrame
+    classes: pd.DataFrame
+    cover: pd.DataFrame
+    yield_kg_ha: "pd.Series[float] | None"
+
+    def joined(self, other: "Land | None") -> "Land":
+        """The same and more plots, such as those of members who left: past seasons had them."""
+        if other is None:
+            return self
+        layers = [layer for layer in (self.yield_kg_ha, other.yield_kg_ha) if layer is not None]
+        return Land(
+            pd.concat([self.plots, other.plots]).sort_index(kind="stable"),
+            pd.concat([self.classes, other.classes], ignore_index=True),
+            pd.concat([self.cover, other.cover]),
+            pd.concat(layers) if layers else None,
+        )
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What kilograms per hectare stand for: the choice, and the user's own figures in its place."""
+
+    chosen: Choice
+    legend: Product
+    settings: pd.DataFrame | None
+    yields: pd.DataFrame | None
+    yield_rasters: tuple[Path, ...]
+
+    def land(self, plots: gpd.GeoDataFrame, extraction: Extraction) -> tuple[Land, list[pd.DataFrame]]:
+        """The plots with land cover and yield map, and what the yield map does not cover."""
+        if not self.yield_rasters:
+            return Land(plots, extraction.classes, extraction.cover, None), []
+        layer = layer_means(plots, self.yield_rasters, name="yield map")
+        return Land(plots, extraction.classes, extraction.cover, layer.values["mean"]), [layer.findings]
+
+    def items(
+        self, land: Land, people: pd.DataFrame, owners: pd.DataFrame, season: str | None
+    ) -> tuple[Items, pd.DataFrame, pd.DataFrame]:
+        """Plots (or members' parts of them) and members without one, the ratios of declared areas, and findings."""
+        chosen = replace(self.chosen, season=season)
+        ratios = declared_ratios(land.plots, people)
+        known: dict[str, Any] = {
+            "crop": chosen.crop,
+            "base": chosen.base,
+            "conversion": chosen.conversion,
+            "country": chosen.country,
+        }
+        own: dict[str, Any] = {"settings": self.settings, "yields": self.yields, "tables": chosen.tables}
+        terms, found = base_terms(land.plots, layer=land.yield_kg_ha, **known, **own)
+        attributes, doubts = plot_attributes(
+            land.plots, crop=chosen.crop, country=chosen.country, season_year=chosen.season_year, tables=chosen.tables
+        )
+        mapped = plot_potential(
+            land.plots,
+            land.classes,
+            land.cover,
+            legend=self.legend.legend,
+            season_year=chosen.season_year,
+            ratios=ratios,
+            terms=terms,
+            attributes=attributes,
+            tables=chosen.tables,
+            **known,
+        )
+        mapped = share_items(mapped, owners, people["cooperative_id"])
+        of_people, _ = base_terms(people, **known, **own)
+        unmapped = unmapped_members(people, mapped, ratios=ratios, terms=of_people, **known)
+        return join_items([mapped, unmapped]), ratios, join_findings([found, doubts])
+
+
+def land_of_others(plots: gpd.GeoDataFrame, rasters: Sequence[Path], figures: Figures) -> Land | None:
+    """Land of plots that count no more; None where none of them lies on the map."""
+    prepared = prepare_plots(plots, country=figures.chosen.country)
+    try:
+        return figures.land(prepared.plots, class_areas(prepared.plots, rasters, figures.legend))[0]
+    except RasterError:
+        return None
+
+
+def past_seasons(
+    land: Land, everyone: pd.DataFrame | None, people: pd.DataFrame, shares: pd.DataFrame | None, figures: Figures
+) -> Past:
+    """What the land could bear in a past season, and who was a member then."""
+
+    def of(season: str) -> tuple[Items, Collection[str] | None]:
+        then, plots = people, land.plots
+        if everyone is not None:
+            plots, _ = inactive_plots(plots, everyone, season)
+            then = with_sharers(active_members(everyone, season), plot_shares(plots, shares, season=season), plots)
+        owners = plot_shares(plots, shares, season=season)
+        items, _, _ = figures.items(replace(land, plots=plots), then, owners, season)
+        return items, None if everyone is None else then.index
+
+    return of
+
+
+def with_those_who_left(people: pd.DataFrame, everyone: pd.DataFrame | None) -> pd.DataFrame:
+    """Members of today and those who left: deliveries are of both."""
+    if everyone is None:
+        return people
+    return pd.concat([people, everyone[~is_among(everyone.index, people.index)]])
+
+
+def median_altitude(plots: gpd.GeoDataFrame, people: pd.DataFrame) -> "pd.Series[float] | None":
+    """Median altitude of each cooperative's plots, else of its members, in metres; None where nobody knows it."""
+    for table in (plots, people):
+        if "altitude_m" in table and pd.api.types.is_numeric_dtype(table["altitude_m"]):
+            return table.groupby("cooperative_id")["altitude_m"].median()
+    return None
+
+
+def with_sharers(people: pd.DataFrame, owners: pd.DataFrame, plots: gpd.GeoDataFrame) -> pd.DataFrame:
+    """The members, and a row for each that only the table of shares knows: at home where the plot is."""
+    new = owners[~is_among(owners["member_id"], people.index)].drop_duplicates("member_id").set_index("member_id")
+    if new.empty:
+        return people
+    at_plot = plots[["cooperative_id", "community"]].reindex(new["plot_id"]).set_axis(new.index)
+    return pd.concat([people, at_plot.assign(name="", declared_area_ha=float("nan"))]).sort_index()
