@@ -1,4 +1,4 @@
-"""The command line: demo, check, landcover, estimate."""
+"""The command line: demo, check, landcover, estimate, backtest, explain."""
 
 import json
 import os
@@ -97,6 +97,18 @@ CooperativesFile = Annotated[
         metavar="FILE",
         help="What each cooperative is asked once: its quintal, load and manzana, outturn, delivered share.",
     ),
+]
+CropTables = Annotated[
+    list[Path] | None,
+    typer.Option("--crop-table", metavar="FILE", help="Your own crop or figures, a small table; again for each."),
+]
+Yields = Annotated[
+    Path | None,
+    typer.Option("--yields", metavar="FILE", help="Your own base yields by cooperative, community or variety."),
+]
+YieldRasters = Annotated[
+    list[Path] | None,
+    typer.Option("--yield-raster", metavar="FILE", help="A map of kg per hectare and year; again for each tile."),
 ]
 DeliveredShare = Annotated[
     float | None,
@@ -279,7 +291,9 @@ def estimate(
     plots: PlotsFile,
     raster: RasterFiles,
     product: ProductName,
-    crop: Annotated[str, typer.Option("--crop", metavar="NAME", help="coffee, cocoa or honey.")],
+    crop: Annotated[
+        str, typer.Option("--crop", metavar="NAME", help="coffee, arabica, robusta, cocoa, honey, or your own.")
+    ],
     country: Annotated[str, typer.Option("--country", metavar="ISO2", help="Country of the plots, such as HN.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for tables, maps and the report.")],
     members: MembersFile = None,
@@ -308,6 +322,9 @@ def estimate(
     commitments: Commitments = None,
     contracts: Contracts = None,
     cooperatives: CooperativesFile = None,
+    crop_table: CropTables = None,
+    yields: Yields = None,
+    yield_raster: YieldRasters = None,
     delivered_share: DeliveredShare = None,
     as_of: AsOf = None,
     workers: Workers = None,
@@ -336,7 +353,18 @@ def estimate(
             by=tuple(by or ()),
             reading=_reading(mapping, members_mapping, crs, matches, decisions),
             shares=shares,
-            brought=_brought(deliveries, field_estimates, commitments, contracts, cooperatives, delivered_share, as_of),
+            brought=_brought(
+                deliveries=deliveries,
+                field_estimates=field_estimates,
+                commitments=commitments,
+                contracts=contracts,
+                cooperatives=cooperatives,
+                crop_tables=crop_table,
+                yields=yields,
+                yield_rasters=yield_raster,
+                delivered_share=delivered_share,
+                as_of=as_of,
+            ),
             workers=workers,
             progress=progress,
         )
@@ -347,6 +375,86 @@ def estimate(
         _print_json(run.summary)
     else:
         _print_run(run, out)
+
+
+@app.command()
+def backtest(
+    plots: PlotsFile,
+    raster: RasterFiles,
+    product: ProductName,
+    crop: Annotated[str, typer.Option("--crop", metavar="NAME", help="coffee, arabica, robusta, cocoa or honey.")],
+    country: Annotated[str, typer.Option("--country", metavar="ISO2", help="Country of the plots, such as HN.")],
+    deliveries: Annotated[
+        list[Path], typer.Option("--deliveries", metavar="FILE", help="Deliveries of two seasons or more.")
+    ],
+    members: MembersFile = None,
+    cooperatives: CooperativesFile = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="CSV file of every prediction and what came.")
+    ] = None,
+    mapping: Mapping = None,
+    members_mapping: MembersMapping = None,
+    crs: Crs = None,
+    matches: Matches = None,
+    as_json: AsJson = False,
+) -> None:
+    """How wrong the model would have been: each past season predicted from those before, beside three naive rules."""
+    from geomap.errors import ColumnError
+    from geomap.outputs.tables import write_table
+    from geomap.run import estimate_files
+
+    with _progress() as progress:
+        run = estimate_files(
+            plots,
+            raster,
+            product=product,
+            crop=crop,
+            country=country,
+            members=members,
+            brought=_brought(deliveries=deliveries, cooperatives=cooperatives),
+            reading=_reading(mapping, members_mapping, crs, matches, None),
+            progress=progress,
+        )
+    found = None if run.outlook is None else run.outlook.backtest
+    if found is None:
+        raise ColumnError(
+            "The deliveries are of fewer than two seasons of one cooperative.",
+            why="A season is predicted from those before it.",
+            todo="Give deliveries of two seasons or more.",
+        )
+    if out is not None:
+        write_table(found.rows, "backtest.csv", out)
+    scores = found.scores.astype(object).where(found.scores.notna(), None)
+    if as_json:
+        _print_json({"sentence": found.sentence, "wins": found.wins, "scores": scores.to_dict("records")})
+        return
+    _print(found.sentence)
+    rows = [
+        [
+            str(row["cooperative_id"]),
+            str(row["rule"]),
+            *(_percent(row[name]) for name in ("bias", "mape", "coverage_80")),
+        ]
+        for row in scores.to_dict("records")
+    ]
+    _print_table(["cooperative", "rule", "bias", "mean error", "80 % interval held"], rows)
+    if out is not None:
+        _print(f"Every prediction stands in {out}.")
+
+
+@app.command()
+def explain(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `geomap estimate --out` left.")],
+    plot_id: Annotated[str, typer.Argument(metavar="PLOT_ID", help="The plot's id, as in the file.")],
+    as_json: AsJson = False,
+) -> None:
+    """How the kilograms of one plot came about, step by step, with the source of every default."""
+    from geomap.outputs import explain as words
+
+    if as_json:
+        _print_json(words.explained(run, plot_id))
+    else:
+        _print(words.explain(run, plot_id))
 
 
 def _read(
@@ -377,11 +485,13 @@ def _reading(
     return {**told, "matches": matches}
 
 
-def _brought(deliveries: list[Path] | None, *others: Any) -> "Brought":
-    """The files of evidence, in the order of the fields of `Brought`."""
+def _brought(**given: Any) -> "Brought":
+    """What was brought; lists of nothing are left out."""
     from geomap.supply.brought import Brought
 
-    return Brought(tuple(deliveries or ()), *others)
+    told: dict[str, Any] = {name: value for name, value in given.items() if value}
+    several: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
+    return Brought(**several)
 
 
 def _write_offers(plots: Any, members: "pd.DataFrame", matches: Path | None, path: Path) -> None:
@@ -443,6 +553,10 @@ def _print_supply(run: "Run", form: str) -> None:
     )
     if run.outlook.backtest is not None:
         _print(run.outlook.backtest.sentence)
+
+
+def _percent(value: Any) -> str:
+    return "" if value is None else f"{100 * value:.1f} %"
 
 
 def _hectares(effect: float) -> str:

@@ -38,16 +38,15 @@ from geomap.supply.land import Figures, land_of_others, median_altitude, past_se
 from geomap.supply.months import COLUMNS as MONTH_COLUMNS
 from geomap.supply.months import months
 from geomap.supply.narrow import next_steps, what_would_narrow
-from geomap.supply.outlook import Evidence, Outlook, look_ahead, season_after
+from geomap.supply.outlook import MOST_STEPS, Evidence, Outlook, look_ahead, season_after
+from geomap.supply.own_tables import read_crop_tables
 from geomap.supply.pricing import by_cooperative, priced, sentence
 from geomap.supply.sums import SUM_COLUMNS, attribute_labels, group_sums
 from geomap.supply.supplied import item_supply
 from geomap.supply.totals import totals, variance_shares
+from geomap.supply.yields import read_yields
 
 EVIDENCE: Final = "country averages"
-
-MOST_STEPS: Final = 20_000
-"""Items up to which the next steps are tried out; each of them is a sum over all."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,7 @@ class Run:
     total : the sum over all cooperatives, errors they share included.
     months : cooperative_id, month, quantity, mean_kg, p10_kg, p50_kg, p90_kg; empty without a season or calendar.
     outlook : what can be expected, beside what the land can bear; None without a season and evidence.
-    next_steps : of `geomap.supply.narrow.next_steps`; empty where deliveries have told more than they would, and in
-        runs of more than 20,000 plots.
+    next_steps : what would narrow the interval of the supply, else of the potential; empty for more than 20,000 items.
     variance : cooperative_id ("all" for the sum), quantity, source, share of the variance that would go with it.
     environment : cooperative_id, class, name, area_ha, share of the measured plots' area.
     findings : what was found, priced in hectares and kilograms.
@@ -132,10 +130,11 @@ def estimate_files(
     clock = _Clock()
     inputs = [("plots", Path(plots)), *(("raster", Path(path)) for path in rasters)]
     inputs += [(role, Path(path)) for role, path in (("members", members), ("shares", shares)) if path is not None]
-    chosen = choose(
-        options["crop"], options["country"], **{key: options.get(key) for key in ("form", "season", "base_yield_kg")}
-    )
-    inputs += [] if brought is None else brought.files()
+    brought = brought or Brought()
+    options["tables"], own = read_crop_tables(brought.crop_tables) if brought.crop_tables else (None, join_findings([]))
+    keys = ("form", "season", "base_yield_kg", "tables")
+    chosen = choose(options["crop"], options["country"], **{key: options.get(key) for key in keys})
+    inputs += brought.files()
     check_rasters(rasters, named_product(options["product"]))
     tell = progress or (lambda stage, done, total: None)
     tell("reading", 0, 1)
@@ -143,9 +142,12 @@ def estimate_files(
     if shares is not None:
         options["shares"], said = _read_shares(Path(shares))
         found.append(said)
-    if brought is not None:
-        options["evidence"], more = read_evidence(brought, chosen, people)
-        found += more
+    options["evidence"], more = read_evidence(brought, chosen, people)
+    found += [own, *more]
+    if brought.yields is not None:
+        options["yields"], said = read_yields(Path(brought.yields), crop=chosen.crop, tables=chosen.tables)
+        found.append(said)
+    options["yield_rasters"] = tuple(brought.yield_rasters)
     tell("reading", 1, 1)
     clock.lap("read")
     files = [described(role, path) for role, path in inputs]
@@ -315,7 +317,7 @@ def estimate(
         total=total.drop("var"),
         months=monthly,
         outlook=outlook,
-        next_steps=_next_steps(items, calibration),
+        next_steps=_next_steps(items) if outlook is None or calibration is None else outlook.next_steps,
         variance=shares_of_variance,
         environment=environment(extraction.classes, prepared.plots["cooperative_id"]),
         findings=found,
@@ -412,10 +414,9 @@ def _of_all(shares: pd.DataFrame, calibration: Calibration | None) -> pd.DataFra
     return shares[(shares["cooperative_id"] == "all") & (shares["quantity"] == quantity)]
 
 
-def _next_steps(items: Items, calibration: Calibration | None) -> pd.DataFrame:
-    """What each step would do to the interval of the potential; nothing where there is a supply to narrow."""
-    few = calibration is None and len(items) <= MOST_STEPS
-    return next_steps(items) if few else next_steps(items.where(pd.Series(False, index=items.table.index)))
+def _next_steps(items: Items) -> pd.DataFrame:
+    """What each step would do to the interval of the potential."""
+    return next_steps(items if len(items) <= MOST_STEPS else items.where(pd.Series(False, index=items.table.index)))
 
 
 def _used(ratios: pd.DataFrame, items: Items) -> pd.DataFrame:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _SHOWN: Final = 30
 _TONNES_FROM: Final = 10_000.0
 _LIKELY: Final = 0.8
+_LEAST_KG: Final = 0.5
 _UNNAMED: Final = ("", "(none)", "none", "no")
 _MODEL: Final = "model"
 
@@ -50,6 +51,9 @@ def loss(backtest: "BackTest | None") -> str | None:
 def moved(told: list[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Per cooperative, what the checks moved: sentences with hectares and kilograms, the largest first.
 
+    A cooperative's own hectares and kilograms are those that were taken away; what counts unverified is not set off
+    against them.
+
     Parameters
     ----------
     told : cooperative_id ("" for the whole file), sentence, effect_ha, effect_kg (None where it moves nothing).
@@ -72,20 +76,21 @@ def moved(told: list[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 
 def _moved(coop: str, found: list[Mapping[str, Any]]) -> dict[str, Any]:
-    moving = [row for row in found if _weight(row) > 0]
+    moving = [row for row in found if _weight(row) >= _LEAST_KG]
     moving.sort(key=lambda row: (-_weight(row), row["sentence"]))
     return {
         "id": coop or "The whole file",
         "sentences": [dict(row) for row in moving],
-        "ha": math.fsum(row["effect_ha"] or 0.0 for row in moving),
-        "kg": math.fsum(row["effect_kg"] or 0.0 for row in moving),
+        "ha": math.fsum(min(row["effect_ha"] or 0.0, 0.0) for row in moving),
+        "kg": math.fsum(min(row["effect_kg"] or 0.0, 0.0) for row in moving),
         "still": len(found) - len(moving),
     }
 
 
 def _weight(row: Mapping[str, Any]) -> float:
-    """Kilograms that a finding moves, either way; a trace of hectares where kilograms are not known."""
-    return float(abs(row["effect_ha"] or 0.0) * 1e-6 if row["effect_kg"] is None else abs(row["effect_kg"]))
+    """Kilograms that a finding moves, either way; where they are not known, a hectare stands for 1,000 kg."""
+    kg = 1000 * (row["effect_ha"] or 0.0) if row["effect_kg"] is None else row["effect_kg"]
+    return float(abs(kg))
 
 
 def _units(run: "Run", quantity: str, settings: pd.DataFrame | None) -> dict[str, Any] | None:

@@ -233,14 +233,7 @@ def _pages(run: "Run") -> Iterator[tuple[str, str]]:
     from geomap.outputs import maps, report
     from geomap.outputs.beside import beside_of
 
-    brought = run.outlook
-    beside = beside_of(
-        brought,
-        form=run.summary["parameters"]["form"],
-        settings=None if brought is None else brought.settings,
-        contracts=None if brought is None else brought.contracts,
-        next_steps=run.next_steps,
-    )
+    beside = beside_of(run.outlook, form=run.summary["parameters"]["form"], next_steps=run.next_steps)
     yield "map_internal.html", maps.internal_map(run)
     yield "map_share.html", maps.share_map(run)
     yield "report.html", report.report(run, beside)

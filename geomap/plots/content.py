@@ -117,7 +117,8 @@ def cell_tables(content: Content) -> dict[str, pd.DataFrame]:
     """Cells as texts ("table"), those that the format says are numbers ("numbers", NaN elsewhere), and "findings"."""
     names = unique_names([content.labels.get(column, column) for column in content.frame.columns])
     index = pd.Index(content.rows, name="row", dtype="int64")
-    cells = {name: content.frame[column].to_numpy(dtype=object).tolist() for name, column in zip(names, content.frame)}
+    columns = [content.frame[column].to_numpy(dtype=object).tolist() for column in content.frame]
+    cells = dict(zip(names, columns, strict=True))
     said = join_findings([*content.findings, *row_findings(content, [""] * len(index))])
     return {
         "table": pd.DataFrame({name: pd.Series(texts(values), index, dtype="str") for name, values in cells.items()}),

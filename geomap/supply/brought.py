@@ -23,6 +23,8 @@ class Brought:
 
     deliveries : several files, for instance one per season, are read as one.
     cooperatives : what each cooperative is asked once (`read_settings`).
+    crop_tables : the user's own crop or figures (`read_crop_tables`). yields : own base yields (`read_yields`).
+    yield_rasters : maps of kilograms per hectare and year.
     delivered_share : share of the harvest (0–1) that the cooperatives receive which tell no other.
     as_of : ISO date up to which the deliveries of the season itself are complete.
     """
@@ -32,16 +34,26 @@ class Brought:
     commitments: Path | None = None
     contracts: Path | None = None
     cooperatives: Path | None = None
+    crop_tables: Sequence[Path] = ()
+    yields: Path | None = None
+    yield_rasters: Sequence[Path] = ()
     delivered_share: float | None = None
     as_of: str | None = None
 
     def files(self) -> list[tuple[str, Path]]:
         """Role and path of each file, for the summary."""
-        found = [("deliveries", Path(path)) for path in self.deliveries]
-        for role in ("field_estimates", "commitments", "contracts", "cooperatives"):
+        several = {"deliveries": self.deliveries, "crop_table": self.crop_tables, "yield_raster": self.yield_rasters}
+        found = [(role, Path(path)) for role, paths in several.items() for path in paths]
+        for role in ("field_estimates", "commitments", "contracts", "cooperatives", "yields"):
             if getattr(self, role) is not None:
                 found.append((role, Path(getattr(self, role))))
         return found
+
+    @property
+    def is_evidence(self) -> bool:
+        """Whether anything was brought that tells of supply or of units."""
+        single = (self.field_estimates, self.commitments, self.contracts, self.cooperatives, self.delivered_share)
+        return bool(self.deliveries) or any(one is not None for one in single)
 
 
 def read_evidence(
@@ -55,7 +67,7 @@ def read_evidence(
     ------
     NumberError : a delivered share outside 0–1. FileError, ColumnError, UnknownNameError : as the readers say.
     """
-    if not brought.files() and brought.delivered_share is None:
+    if not brought.is_evidence:
         return None, []
     settings, found = _settings(brought, chosen)
     known: dict[str, Any] = {

@@ -20,8 +20,8 @@ from geomap.supply.totals import interval
 
 _ROWS_AT_ONCE: Final = 512
 _LEAST_SHARE: Final = 1e-6
-_NEARLY_NOTHING: Final = 1e-9
-"""In the place of a variance of 0: two rows may differ by one source alone."""
+_KNOWN: Final = {"member_season": 1e-5}
+"""What is left of a variance when its source is known; not 0 where two rows may differ by this source alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ class JointSupply:
         everything = self.variances_of(self.posterior), self.covariance(known, known)
         parts = []
         for label, sources in self._labels():
-            variances = dict(self.variances) | dict.fromkeys(sources, _NEARLY_NOTHING)
+            variances = dict(self.variances) | {name: _KNOWN.get(name, 0.0) for name in sources}
             rest = gaussian.posterior(self.found.model, variances)
             with np.errstate(divide="ignore", invalid="ignore"):
                 share = 1.0 - np.append(self.variances_of(rest), self.covariance(known, known, rest)) / np.append(

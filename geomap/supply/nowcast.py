@@ -68,8 +68,8 @@ def nowcast(
     >>> so_far = pd.DataFrame({"cooperative_id": ["C"], "season": "2026/27", "date": pd.Timestamp("2027-01-31"),
     ...                        "kg": [700.0]})
     >>> now = nowcast(totals, so_far, crop="coffee", country="HN", season="2026/27")
-    >>> now.loc["C", ["expected_share", "p10_kg", "p50_kg", "p90_kg"]].round(2).tolist()
-    [0.42, 950.37, 1190.53, 1560.85]
+    >>> now.loc["C", ["expected_share", "p10_kg", "p50_kg", "p90_kg"]].round(1).tolist()
+    [0.4, 950.3, 1190.5, 1560.8]
     """
     totals = known_totals(totals)
     course = season_course(

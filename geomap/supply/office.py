@@ -103,7 +103,9 @@ def read_office_table(source: Source, names: Sequence[str], wording: Wording) ->
     free = [header for header in headers if header not in found.values()]
     seasons = {header: find_season(header) for header in free}
     wide = {header: season for header, season in seasons.items() if season not in ("", NO_SEASON)}
-    header = found.get("kg") or _weight_column([one for one in free if one not in wide], wording, file)
+    header = found.get("kg")
+    if header is None and len(wide) < 2:
+        header = _weight_column([one for one in free if one not in wide], wording, file)
     if header is not None:
         kg = Column.of(header, text[header], number[header])
         nothing = np.full(len(row), "", dtype=object)

@@ -17,15 +17,21 @@ from geomap.supply.certificates import certificate_sets, certificate_shares
 from geomap.supply.choice import Choice
 from geomap.supply.deliveries import check_deliveries, with_cooperatives
 from geomap.supply.forecast import forecast, shock_case
+from geomap.supply.forms import EXPORTABLE, SECONDS
 from geomap.supply.history import History, make_history, target_frame
+from geomap.supply.implausible import check_base_yields, check_plot_yields
 from geomap.supply.items import Items
 from geomap.supply.months import parse_season
+from geomap.supply.narrow import STEP_COLUMNS, supply_steps
 from geomap.supply.nowcast import nowcast
 from geomap.supply.settings import delivered_shares, of_cooperative, setting_row
 from geomap.supply.told import COLUMNS as TOLD_COLUMNS
 from geomap.supply.told import Kind, what_was_told
 
-MOST_ALARMS: Final = 200
+MOST_STEPS: Final = 20_000
+"""Members up to which next steps are tried out; each of them calibrates anew."""
+
+MOST_ALARMS: Final = 100
 """Beyond so many cooperatives each is not asked about without itself; that would calibrate once per cooperative."""
 
 Past = Callable[[str], tuple[Items, Collection[str] | None]]
@@ -65,6 +71,7 @@ class Outlook:
     certificates : of `certificate_shares`.
     available : of `available`.
     told : of `what_was_told`: what technicians and members told of the season.
+    next_steps : of `supply_steps`; empty without a supply, and with more than 20,000 members.
     alarms, member_alarms : of the last past season; for the cooperative alone.
     settings, contracts : as they were brought, settings with a row per cooperative; None without any.
     findings : of deliveries and alarms.
@@ -81,6 +88,7 @@ class Outlook:
     certificates: pd.DataFrame
     available: pd.DataFrame
     told: pd.DataFrame
+    next_steps: pd.DataFrame
     alarms: pd.DataFrame
     member_alarms: pd.DataFrame
     settings: pd.DataFrame | None
@@ -133,6 +141,7 @@ def look_ahead(
         history, said = _history(deliveries, past, season)
         found.append(said)
     told = _told(evidence, land, season, deliveries)
+    found += [_told_yields(evidence.field_estimates, items, season), _base_yields(settings, chosen)]
     tell("learning from deliveries", 1, 4)
     calibration = _calibrated(history, target, share, told)
     tell("learning from deliveries", 2, 4)
@@ -160,17 +169,25 @@ def look_ahead(
             contracts,
             certificates,
             deliveries,
-            settings=settings,
+            settings=_without_seconds(settings, chosen),
             altitude=altitude,
             **known,
         ),
         told=told,
+        next_steps=_next_steps(history, target, share, calibration),
         alarms=alarms,
         member_alarms=people,
         settings=settings,
         contracts=evidence.contracts,
         findings=join_findings(found),
     )
+
+
+def _without_seconds(settings: pd.DataFrame | None, chosen: Choice) -> pd.DataFrame | None:
+    """Settings for what can be sold: kilograms of exportable coffee, or of seconds, are split already."""
+    if settings is None or chosen.conversion.to_form not in {EXPORTABLE, SECONDS}:
+        return settings
+    return settings.assign(seconds_share=float("nan"))
 
 
 def _told(evidence: Evidence, land: pd.DataFrame, season: str, deliveries: pd.DataFrame | None) -> pd.DataFrame:
@@ -185,6 +202,35 @@ def _told(evidence: Evidence, land: pd.DataFrame, season: str, deliveries: pd.Da
     ]
     filled = [part for part in parts if len(part)]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=TOLD_COLUMNS)
+
+
+def _told_yields(told: pd.DataFrame | None, items: Items, season: str) -> pd.DataFrame:
+    """Findings on plots that a technician expects far more of than their base yield."""
+    if told is None:
+        return join_findings([])
+    kg = told[(told["season"] == season) & (told["plot_id"] != "")].groupby("plot_id")["kg"].sum()
+    table = items.table[~items.table.index.duplicated()].reindex(kg.index)
+    area = items.table["area_ha"].groupby(level=0).sum().reindex(kg.index)
+    known = (area > 0).to_numpy()
+    return check_plot_yields((kg / area)[known], (table["y"] * table["k"])[known])
+
+
+def _base_yields(settings: pd.DataFrame | None, chosen: Choice) -> pd.DataFrame:
+    """Findings on own base yields that cannot be; only of those in the form and basis of the origin's."""
+    if settings is None:
+        return join_findings([])
+    same = is_among(settings["base_yield_form"], ["", chosen.base.form])
+    same &= is_among(settings["base_yield_basis"], ["", chosen.base.basis])
+    return check_base_yields(settings["base_yield_kg"][same].astype(float), chosen.base.kg_ha)
+
+
+def _next_steps(
+    history: History | None, target: pd.DataFrame, share: pd.DataFrame | None, calibration: Calibration
+) -> pd.DataFrame:
+    few = history is not None and len(target) <= MOST_STEPS and calibration.cooperatives["supply_kg"].notna().any()
+    if history is None or not few:
+        return pd.DataFrame(columns=STEP_COLUMNS)
+    return supply_steps(history, target, delivered_share=share, learn=False)
 
 
 def _calibrated(
@@ -252,7 +298,7 @@ def _alarms(history: History | None, share: pd.DataFrame | None) -> tuple[pd.Dat
     people = member_alarms(history, last)
     if history.members["cooperative_id"].nunique() > MOST_ALARMS:
         return pd.DataFrame(columns=COOPERATIVE_COLUMNS), people
-    return cooperative_alarms(history, last, delivered_share=share), people
+    return cooperative_alarms(history, last, delivered_share=share, learn=False), people
 
 
 def _totals(

@@ -144,31 +144,36 @@ def weigh(table: OfficeTable, words: Wording, wanted: Wanted, cooperatives: Obje
 
 @dataclass(frozen=True, eq=False)
 class Settings:
-    """What each row's cooperative told of its units."""
+    """What each row's cooperative told of its units. place : row of `frame`; −1 where nothing is told."""
 
     frame: pd.DataFrame
+    place: npt.NDArray[np.int64]
 
     @classmethod
     def of(cls, units: pd.DataFrame | None, cooperatives: Objects) -> "Settings":
         """Settings of each row, else those of everyone; those of the only cooperative where a row names none."""
         if units is None or units.empty:
-            return cls(pd.DataFrame(index=range(len(cooperatives))))
-        own, everyone = units.index.get_indexer(pd.Index(cooperatives)), units.index.get_indexer([EVERYONE])[0]
-        place = np.where(own >= 0, own, everyone)
+            return cls(pd.DataFrame(), np.full(len(cooperatives), -1))
+        everyone = units.index.get_indexer([EVERYONE])[0]
+        place = units.index.get_indexer(pd.Index(cooperatives))
+        place = np.where(place >= 0, place, everyone)
         if len(units) == 1:
             place = np.where(np.asarray(cooperatives) == "", 0, place)
-        return cls(units.iloc[place].reset_index(drop=True).where(pd.Series(place >= 0), np.nan))
+        return cls(units, place.astype(np.int64))
 
     def number(self, name: str) -> Floats:
+        """A setting of each row; NaN where it is not told."""
         if name not in self.frame:
-            return np.full(len(self.frame), np.nan)
-        return np.asarray(pd.to_numeric(self.frame[name], errors="coerce"), dtype=np.float64)
+            return np.full(len(self.place), np.nan)
+        told = np.asarray(pd.to_numeric(self.frame[name], errors="coerce"), dtype=np.float64)
+        return np.append(told, np.nan)[self.place]
 
     def text(self, name: str) -> Objects:
+        """A setting of each row; "" where it is not told."""
         if name not in self.frame:
-            return np.full(len(self.frame), "", dtype=object)
-        column = self.frame[name].astype(object)
-        return np.asarray(column.where(column.notna(), ""), dtype=object)
+            return np.full(len(self.place), "", dtype=object)
+        told = [value if isinstance(value, str) else "" for value in self.frame[name].tolist()]
+        return np.array([*told, ""], dtype=object)[self.place]
 
 
 def _part(table: OfficeTable, cells: list[Amount], name: str) -> Objects:

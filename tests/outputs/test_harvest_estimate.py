@@ -25,6 +25,7 @@ from geomap.outputs.harvest_estimate import (
     run_id,
     write_estimate,
 )  # fmt: skip
+from geomap.outputs.report import report
 from geomap.outputs.units import reader_unit
 from geomap.outputs.words import LANGUAGES
 
@@ -398,6 +399,11 @@ def test_the_page_asks_nothing_of_the_network_and_has_headings_and_headers():
     assert page.count("<h2>") == 9
     assert len(re.findall(r"<th ", page)) == len(re.findall(r'<th scope="(?:col|row)"', page))
     assert 'role="img" aria-label="By month.' in page
+
+
+def test_the_page_uses_the_inks_whose_contrast_the_report_is_tested_for(run):
+    inks = re.compile(r"--(ink|soft|accent|panel): (#[0-9a-f]{6})")
+    assert set(inks.findall(estimate_html(full()))) == set(inks.findall(report(run)))
 
 
 def test_equal_documents_give_equal_bytes_in_another_process(tmp_path):

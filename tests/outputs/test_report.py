@@ -379,21 +379,21 @@ def test_what_can_be_exported_and_shock_years_are_shown_where_known(run):
 
 
 def test_what_the_checks_moved_stands_by_cooperative(run):
-    # −0.2 ha and +0.1 ha, −200 kg and +90 kg
+    # −200 kg are taken away; 90 kg that count unverified are not set off against them
     row = {"cooperative_id": "COAGRO", "code": "x", "findings": 1}
     found = [
         {**row, "effect_ha": 0.1, "effect_kg": 90.0, "sentence": "1 plot outside the land cover"},
         {**row, "effect_ha": -0.2, "effect_kg": -200.0, "sentence": "2 overlaps"},
-        {**row, "effect_ha": None, "effect_kg": None, "sentence": "4 small plots"},
+        {**row, "effect_ha": 0.0001, "effect_kg": 0.1, "sentence": "1 repaired outline"},
         {**row, "cooperative_id": "", "effect_ha": None, "effect_kg": None, "sentence": "the file"},
     ]
     shown = page(replace(run, summary={**run.summary, "findings": found}))
     at = shown.texts.index("2 overlaps") - 3
     assert shown.texts[at : at + 9] == [
-        "COAGRO", "−0.100", "−110", "2 overlaps", "−0.200", "−200", "1 plot outside the land cover", "0.100", "90.0",
+        "COAGRO", "−0.200", "−200", "2 overlaps", "−0.200", "−200", "1 plot outside the land cover", "0.100", "90.0",
     ]  # fmt: skip
     assert "1 other kind of finding moved nothing." in shown.text
-    assert "Most in COAGRO : −110 kg." in shown.text
+    assert "Most in COAGRO : −200 kg." in shown.text
     assert "the file" not in shown.texts
     assert "What the checks moved" not in page(run).texts
 

@@ -63,7 +63,7 @@ def world(
         now = shift(own, SHIFT_MONTHS * rng.standard_normal(cooperatives))
         drawn = rng.gamma(np.maximum(kappa[:, None] * now, 1e-9))
         months = (
-            drawn / drawn.sum(axis=1, keepdims=True) * 1000 * rng.lognormal(-s2 / 2, np.sqrt(s2), (cooperatives, 1))
+            drawn / drawn.sum(axis=1, keepdims=True) * MEAN_KG * rng.lognormal(-s2 / 2, np.sqrt(s2), (cooperatives, 1))
         )
         if year < COMING:
             parts.append(as_deliveries(ids, months, f"{year}/{(year + 1) % 100:02d}"))

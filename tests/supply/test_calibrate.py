@@ -156,9 +156,10 @@ class Oracle:
         if a["season"] == b["season"]:
             value += log_var(0.10)
             members = sum(a["q"][i] * b["q"][i] * ((1 + a["kappa"][i]) * 1.09 - 1) for i in both)
-        else:
-            members = sum(a["q"][i] * b["q"][i] * math.sqrt(a["kappa"][i] * b["kappa"][i]) for i in both)
-        return value + math.log(1 + members)
+            return value + math.log(1 + members)
+        members = sum(a["q"][i] * b["q"][i] * math.sqrt(a["kappa"][i] * b["kappa"][i]) for i in both)
+        own = [sum(x["q"][i] ** 2 * x["kappa"][i] for i in x["q"]) for x in (a, b)]
+        return value + members * math.sqrt(math.log(1 + own[0]) * math.log(1 + own[1]) / (own[0] * own[1]))
 
     def supply(self) -> tuple[np.ndarray, np.ndarray]:
         """Means of the coming rows, and their covariance."""
@@ -194,6 +195,25 @@ def test_low_rank_is_the_same_as_the_formulas_written_out(seed: int) -> None:
         [cov[np.ix_(rows == one, rows == one)].sum() for one in found.cooperatives.index], rel=1e-9
     )
     assert found.total()["var"] == pytest.approx(cov.sum(), rel=1e-9)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=15, deadline=None)
+def test_no_spread_of_sizes_and_errors_breaks_the_covariance(seed: int) -> None:
+    """One to three members, nine seasons, kappa from .007 to 20, members 10,000 times larger than others."""
+    rng = np.random.default_rng(seed)
+    history, target = make_world(rng, cooperatives=3, members=int(rng.integers(1, 4)), seasons=9)
+
+    def wild(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(
+            kappa=np.exp(rng.uniform(-5, 3, len(frame))), potential_kg=np.exp(rng.uniform(-3, 6, len(frame)))
+        )
+
+    found = calibrate(History(wild(history.members), history.totals), wild(target), learn=False)
+    known = found.cooperatives[found.cooperatives["evidence"] != "none"]
+    assert (known["var"] > 0).all()
+    assert np.isfinite(known["supply_kg"]).all()
+    assert (found.variance["share"] <= 1).all()
 
 
 def test_figures_of_one_cooperative_with_fifty_members(monkeypatch: pytest.MonkeyPatch) -> None:

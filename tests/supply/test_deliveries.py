@@ -10,7 +10,7 @@ import xlsxwriter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from geomap.errors import ColumnError, UnknownNameError
+from geomap.errors import ColumnError, FileError, UnknownNameError
 from geomap.findings import CODES
 from geomap.plots.columns import DELIVERY_NAMES
 from geomap.plots.content import cell_tables
@@ -81,6 +81,12 @@ def test_seasons_may_stand_side_by_side(tmp_path):
     ]  # fmt: skip
 
 
+def test_a_sum_beside_the_seasons_is_no_quantity_of_its_own(tmp_path):
+    text = "socio;2021/22 (kg oro);2022/23 (kg oro);Total\nA;100;50;150\n"
+    rows, _ = read(tmp_path, text)
+    assert rows[["season", "kg"]].to_numpy().tolist() == [["2021/22", 100.0], ["2022/23", 50.0]]
+
+
 def test_a_workbook_with_titles_and_a_sheet_for_each_season_is_one_table(tmp_path):
     with xlsxwriter.Workbook(tmp_path / "entregas.xlsx") as book:
         for season, kg in [("2022-23", 10.5), ("2023-24", 20)]:
@@ -124,6 +130,15 @@ def test_a_mapping_says_what_names_do_not(tmp_path):
     text = "Nro,Acopio,Ciclo\nA,10,2023/24\n"
     rows, _ = read(tmp_path, text, mapping={"Nro": "member_id", "Acopio": "kg"}, given_form="parchment")
     assert rows[["member_id", "kg"]].to_numpy().tolist() == [["A", 8.0]]  # 10 · .8
+
+
+def test_an_upload_is_read_in_a_child_within_caps(tmp_path):
+    file = tmp_path / "e.csv"
+    file.write_text("socio;fecha;qq oro\n007;15/01/2024;2,5\n", encoding="utf-8")
+    rows, _ = read_deliveries(file, crop="coffee", form="green", uploads=True, declared="text/csv")
+    assert rows[["member_id", "kg"]].to_numpy().tolist() == [["007", 115.0]]  # 2.5 · 46
+    with pytest.raises(FileError, match="sent as"):
+        read_deliveries(file, crop="coffee", form="green", declared="application/geo+json")
 
 
 # ---- units that differ by cooperative ----
