@@ -161,6 +161,7 @@ def demo(
         country="HN",
         members=sample / "members.csv",
         season="2026/27",
+        deliveries=[sample / "deliveries.csv"],
         by=["community"],
         out=out / "results",
         as_json=as_json,

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import geopandas as gpd
 import pandas as pd
@@ -28,8 +28,6 @@ from geomap.plots.member_shares import check_shared_plots, plot_shares, shares_f
 from geomap.plots.members import active_members
 from geomap.plots.prepare import Prepared, prepare_plots
 from geomap.provenance import assumptions, described, parameters, versions, warnings
-from geomap.supply.brought import Brought, read_evidence
-from geomap.supply.calibrate import Calibration
 from geomap.supply.choice import Choice, choose
 from geomap.supply.crop_tables import CropTables
 from geomap.supply.crops import is_declared_for
@@ -38,15 +36,20 @@ from geomap.supply.land import Figures, land_of_others, median_altitude, past_se
 from geomap.supply.months import COLUMNS as MONTH_COLUMNS
 from geomap.supply.months import months
 from geomap.supply.narrow import next_steps, what_would_narrow
-from geomap.supply.outlook import MOST_STEPS, Evidence, Outlook, look_ahead, season_after
-from geomap.supply.own_tables import read_crop_tables
 from geomap.supply.pricing import by_cooperative, priced, sentence
 from geomap.supply.sums import SUM_COLUMNS, attribute_labels, group_sums
 from geomap.supply.supplied import item_supply
 from geomap.supply.totals import totals, variance_shares
-from geomap.supply.yields import read_yields
+
+if TYPE_CHECKING:
+    from geomap.supply.brought import Brought
+    from geomap.supply.calibrate import Calibration
+    from geomap.supply.outlook import Evidence, Outlook
 
 EVIDENCE: Final = "country averages"
+
+MOST_STEPS: Final = 20_000
+"""Items up to which the next steps are tried out; each of them is a sum over all."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Run:
     by: dict[str, pd.DataFrame]
     total: "pd.Series[Any]"
     months: pd.DataFrame
-    outlook: Outlook | None
+    outlook: "Outlook | None"
     next_steps: pd.DataFrame
     variance: pd.DataFrame
     environment: pd.DataFrame
@@ -113,7 +116,7 @@ def estimate_files(
     *,
     members: Path | None = None,
     shares: Path | None = None,
-    brought: Brought | None = None,
+    brought: "Brought | None" = None,
     reading: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     **options: Any,
@@ -127,6 +130,10 @@ def estimate_files(
     ------
     GeomapError : a file, column, CRS, crop, country, product or raster is wrong.
     """
+    from geomap.supply.brought import Brought, read_evidence
+    from geomap.supply.own_tables import read_crop_tables
+    from geomap.supply.yields import read_yields
+
     clock = _Clock()
     inputs = [("plots", Path(plots)), *(("raster", Path(path)) for path in rasters)]
     inputs += [(role, Path(path)) for role, path in (("members", members), ("shares", shares)) if path is not None]
@@ -213,7 +220,7 @@ def estimate(
     base_yield_kg: float | None = None,
     by: Sequence[str] = (),
     shares: pd.DataFrame | None = None,
-    evidence: Evidence | None = None,
+    evidence: "Evidence | None" = None,
     tables: CropTables | None = None,
     yields: pd.DataFrame | None = None,
     yield_rasters: Sequence[Path] = (),
@@ -253,8 +260,7 @@ def estimate(
     RasterError, CrsError : see `class_areas`.
     """
     clock = _Clock()
-    if season is None and evidence is not None and evidence.deliveries is not None:
-        season = season_after(evidence.deliveries)
+    season = season or _next_season(evidence)
     chosen = choose(crop, country, form=form, season=season, base_yield_kg=base_yield_kg, tables=tables)
     legend = named_product(product)
     ours, other = _of_this_crop(plots.sort_index(kind="stable"), chosen)
@@ -283,6 +289,8 @@ def estimate(
     clock.lap("potential")
     outlook = None
     if evidence is not None and chosen.season is not None:
+        from geomap.supply.outlook import look_ahead
+
         if len(before) and evidence.deliveries is not None:
             land = land.joined(land_of_others(join_members(before, everyone).plots, rasters, figures))
         outlook = look_ahead(
@@ -343,7 +351,16 @@ def estimate(
     return result
 
 
-def _evidence(outlook: Outlook | None) -> str:
+def _next_season(evidence: "Evidence | None") -> str | None:
+    """The season after the last delivery, where there are deliveries."""
+    if evidence is None or evidence.deliveries is None:
+        return None
+    from geomap.supply.outlook import season_after
+
+    return season_after(evidence.deliveries)
+
+
+def _evidence(outlook: "Outlook | None") -> str:
     """What the supply rests on, cooperative by cooperative, in words; country averages without any."""
     if outlook is None or not outlook.has_supply:
         return EVIDENCE
@@ -359,7 +376,7 @@ def _of_this_crop(plots: gpd.GeoDataFrame, chosen: Choice) -> tuple[gpd.GeoDataF
 
 
 def _plot_table(
-    prepared: Prepared, extraction: Extraction, items: Items, calibration: Calibration | None
+    prepared: Prepared, extraction: Extraction, items: Items, calibration: "Calibration | None"
 ) -> gpd.GeoDataFrame:
     """The plots with land cover, productive area and potential beside what was given."""
     index = prepared.plots.index
@@ -396,7 +413,7 @@ def _with_names(sums: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
     return sums.drop(columns=["var", "unmapped_kg"]).assign(**told)
 
 
-def _variance(items: Items, calibration: Calibration | None) -> pd.DataFrame:
+def _variance(items: Items, calibration: "Calibration | None") -> pd.DataFrame:
     """Shares of the variance per cooperative and of the sum, of potential and of supply."""
     parts = [variance_shares(items), variance_shares(items, items.table["cooperative_id"])]
     table = pd.concat(parts, ignore_index=True).rename(columns={"group": "cooperative_id"})
@@ -408,7 +425,7 @@ def _variance(items: Items, calibration: Calibration | None) -> pd.DataFrame:
     return pd.concat([table, supply], ignore_index=True)
 
 
-def _of_all(shares: pd.DataFrame, calibration: Calibration | None) -> pd.DataFrame:
+def _of_all(shares: pd.DataFrame, calibration: "Calibration | None") -> pd.DataFrame:
     """Shares of the variance of the whole supply, else of the whole potential."""
     quantity = "potential" if calibration is None else "supply"
     return shares[(shares["cooperative_id"] == "all") & (shares["quantity"] == quantity)]

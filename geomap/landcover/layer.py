@@ -18,7 +18,6 @@ from rasterio.windows import Window
 
 from geomap.errors import CrsError, RasterError
 from geomap.findings import join_findings, make_findings
-from geomap.landcover.coverage import SMALLEST_SHARE, coverage
 from geomap.landcover.source import GDAL_OPTIONS, Grid
 from geomap.plots.area import rings_of
 
@@ -175,6 +174,8 @@ def _sums(
 
     Weight is covered share × area of the cell; the whole weight also counts ground beyond the raster.
     """
+    from geomap.landcover.coverage import SMALLEST_SHARE, coverage
+
     shapes = outlines
     if not grid.crs.equals("EPSG:4326", ignore_axis_order=True):
         to_raster = pyproj.Transformer.from_crs("EPSG:4326", grid.crs, always_xy=True)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from geomap import reference
 from geomap.errors import FileError, UnknownNameError
 from geomap.landcover.product import product as named_product
 from geomap.outputs.publish import MARK
@@ -85,7 +86,7 @@ def explained(run_folder: Path, plot_id: str) -> dict[str, Any]:
         "crop": place["crop"],
         "form": place.get("form_title") or place["form"],
         "season": place["season"],
-        "chain": [*_chain(row, assumed, _land_words(row, classes, place["product"]), hives=hives)],
+        "chain": [*_chain(row, assumed, _land_words(row, classes, place["product"]), crop=place["crop"], hives=hives)],
         "productive_ha": None if hives else _number(row.get("productive_ha")),
         "potential": {case: _number(row.get(f"potential{infix}_kg")) for case, infix in _CASES.items()},
         "supply": _supply(row),
@@ -171,6 +172,7 @@ def _assumed(summary: dict[str, Any], row: "pd.Series[Any]") -> list[dict[str, s
 def _chain(row: "pd.Series[Any]", assumed: list[dict[str, str]], land: str, *, hives: bool) -> Iterator[dict[str, Any]]:
     """The factors in their order; those that the run does not hold are left out."""
     sources = {_TERMS[one["term"]]: one for one in assumed if one["term"] in _TERMS}
+    sources = {**_usual_sources(crop), **sources}
     if hives:
         yield _term("A", row.get("hives"), "hives", "hives as told")
     else:
@@ -181,10 +183,22 @@ def _chain(row: "pd.Series[Any]", assumed: list[dict[str, str]], land: str, *, h
     inside = "planted hectare" in sources.get("y", {}).get("value", "")
     for column, words in _WORDS.items():
         letter = column[0]
-        if column in row.index or letter in sources:
+        if column in row.index or letter in ("y", "k") and letter in sources:
             unit = f"kg per {'hive' if hives else 'ha'}" if letter == "y" else ""
             text, source = _factor_words(row, column, words, sources.get(letter), inside=inside)
             yield _term(letter, row.get(column), unit, text, source)
+
+
+def _usual_sources(crop: str) -> dict[str, dict[str, str]]:
+    """Support and source of the planted share and the age factor that stand in where none is told."""
+    crop_rows, curves = reference.table("crops").set_index("crop"), reference.table("age_curves").set_index("crop")
+    found = {}
+    if crop in crop_rows.index:
+        found["p"] = {"value": "", "support": "weak", "source": plain(crop_rows.loc[crop, "source"])}
+    if crop in curves.index:
+        first = curves.loc[[crop]].iloc[0]
+        found["g"] = {"value": "", "support": plain(first["support"]), "source": plain(first["source"])}
+    return found
 
 
 def _factor_words(
@@ -195,7 +209,7 @@ def _factor_words(
     if letter in _TOLD and inside and _number(row.get(column)) != 0:
         return f"{words}; inside the base yield, which counts planted hectares", None
     if letter in _TOLD and _number(row.get(_TOLD[letter])) is not None:
-        return f"{words}; told: {row[_TOLD[letter]]:g}", None
+        return f"{words}; told: {row[_TOLD[letter]]:g}", source if letter == "g" else None
     if letter in _TOLD:
         return f"{words}; not told, so the default", source
     return (f"{words}: {source['value']}" if source else words), source

@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import csr_array
 from scipy.special import betainc, ndtr, ndtri
 
 from geomap.supply.totals import interval
@@ -213,6 +212,8 @@ def _beta_table() -> Floats:
 
 def _below(shares: Floats, weights: Floats, concentration: Floats) -> Floats:
     """Probability that the share is at most `_SHARES`, over all shifts; (cooperatives, months, shares)."""
+    from scipy.sparse import csr_array
+
     count, nodes, months = shares.shape
     mean = np.moveaxis(shares, 1, 2).reshape(count * months, nodes)
     spread = np.repeat(1.0 / (1.0 + concentration), months)[:, None]

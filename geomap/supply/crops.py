@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 import numpy as np
@@ -298,6 +299,7 @@ def usual_density(crop_name: str, country: str, *, tables: CropTables | None = N
     return float(rows["trees_ha"].get(code, np.nan))
 
 
+@cache
 def error_cv(source: str) -> float:
     """Relative standard deviation of an error source, from the reference table; 0 where it depends on the plot.
 

@@ -105,7 +105,9 @@ class JointSupply:
     def cooperatives(self, evidence: "pd.Series[str]") -> pd.DataFrame:
         count = len(self.index)
         potential = np.bincount(self.cooperative, self.table["potential_kg"], count)
-        mean, var = np.bincount(self.cooperative, self.mean, count), self.variances_of(self.posterior)
+        without = (evidence == "none").to_numpy()
+        mean = np.where(without, np.nan, np.bincount(self.cooperative, self.mean, count))
+        var = np.where(without, np.nan, self.variances_of(self.posterior))
         with np.errstate(divide="ignore", invalid="ignore"):
             log_var = np.log1p(var / mean**2)
             log_mean = np.log(mean / potential) - log_var / 2.0
@@ -175,4 +177,5 @@ def evidence_of(supply: JointSupply, *, others: bool = False) -> "pd.Series[str]
     words[(by_others.sum(axis=1) > 0)[codes]] = "deliveries of the origin"
     words[supply.told] = "declared share"
     words[own] = "own deliveries"
+    words[(asked.sum(axis=1) == 0)[codes]] = "none"
     return pd.Series(words, index=supply.index, dtype="str")

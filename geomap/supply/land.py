@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
 import pandas as pd
@@ -21,9 +21,11 @@ from geomap.plots.prepare import prepare_plots
 from geomap.supply.attributes import plot_attributes
 from geomap.supply.choice import Choice
 from geomap.supply.items import Items, join_items, share_items
-from geomap.supply.outlook import Past
 from geomap.supply.potential import declared_ratios, plot_potential, unmapped_members
 from geomap.supply.terms import base_terms
+
+if TYPE_CHECKING:
+    from geomap.supply.outlook import Past
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def land_of_others(plots: gpd.GeoDataFrame, rasters: Sequence[Path], figures: Fi
 
 def past_seasons(
     land: Land, everyone: pd.DataFrame | None, people: pd.DataFrame, shares: pd.DataFrame | None, figures: Figures
-) -> Past:
+) -> "Past":
     """What the land could bear in a past season, and who was a member then."""
 
     def of(season: str) -> tuple[Items, Collection[str] | None]:

@@ -14,12 +14,12 @@ import pandas as pd
 from geomap import reference
 from geomap.errors import NumberError
 from geomap.supply import improved
-from geomap.supply.calibrate import Calibration, calibrate
 from geomap.supply.crops import error_cv
 from geomap.supply.items import Items
 from geomap.supply.months import parse_season
 
 if TYPE_CHECKING:
+    from geomap.supply.calibrate import Calibration
     from geomap.supply.history import History
 
 
@@ -203,6 +203,8 @@ def supply_steps(
     """
     if plots < 1:
         raise NumberError("A step of fewer than one plot cannot be.", todo="Give 1 or more.")
+    from geomap.supply.calibrate import calibrate
+
     known = calibrate(history, target, delivered_share=delivered_share, learn=learn)
     before = _supply_width(known)
     without = target[~target["mapped"].to_numpy(bool)]
@@ -220,7 +222,7 @@ def supply_steps(
     return _ranked(rows)
 
 
-def _supply_width(known: Calibration) -> float:
+def _supply_width(known: "Calibration") -> float:
     """Half of P90 − P10 of all supply as a share of its mean; 0 where there is no evidence of any."""
     whole = known.total()
     return float((whole["p90"] - whole["p10"]) / 2 / whole["mean_kg"]) if whole["mean_kg"] > 0 else 0.0
@@ -236,7 +238,7 @@ def _as_mapped(members: pd.DataFrame, chosen: "pd.Series[str]") -> pd.DataFrame:
     return members.assign(**{name: old[name].mask(rows, value) for name, value in left.items()})
 
 
-def _one_season_more(history: "History", target: pd.DataFrame, known: Calibration) -> "History":
+def _one_season_more(history: "History", target: pd.DataFrame, known: "Calibration") -> "History":
     """The history with a season before the first, in which members delivered what is expected of them."""
     seasons = [*history.members["season"].unique().tolist(), *target["season"].unique().tolist()]
     year = min(map(parse_season, seasons)) - 1

@@ -26,7 +26,8 @@ def priced(findings: pd.DataFrame, plots: pd.DataFrame, cooperatives: pd.DataFra
     """The findings with `effect_kg`: hectares moved × the plot's own kilograms per hectare.
 
     A plot that was left out has none of its own; the mean of all plots stands in. Ground that the land cover does not
-    show counts by the rest of its plot: its hectares become the effect.
+    show counts by the rest of its plot: its hectares become the effect. Kilograms that a finding brings along (of
+    deliveries, say) stay where it has no hectares.
 
     Parameters
     ----------
@@ -47,7 +48,10 @@ def priced(findings: pd.DataFrame, plots: pd.DataFrame, cooperatives: pd.DataFra
     density = plots["potential_kg"] / plots["counted_area_ha"].where(plots["counted_area_ha"] > 0)
     hectares = _with_uncovered(findings, plots)
     own = density.reindex(findings["plot_id"]).fillna(mean).to_numpy()
-    return findings.assign(effect_ha=hectares, effect_kg=hectares * own)
+    kilograms = hectares * own
+    if "effect_kg" in findings:
+        kilograms = np.where(np.isnan(hectares), findings["effect_kg"].to_numpy(dtype=float), kilograms)
+    return findings.assign(effect_ha=hectares, effect_kg=kilograms)
 
 
 def _with_uncovered(findings: pd.DataFrame, plots: pd.DataFrame) -> npt.NDArray[np.float64]:

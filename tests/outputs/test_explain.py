@@ -85,14 +85,23 @@ def test_a_plot_that_the_map_does_not_show_borrows_its_land(folder):
     assert "no class on it rules the crop out" in terms(folder, "P2")["f"]["words"]
 
 
-def test_defaults_carry_their_source_and_support_and_what_was_told_does_not(folder):
+def test_defaults_carry_their_source_and_support(folder):
     found = terms(folder, "P1")
     assert (found["y"]["support"], found["y"]["source"]) == ("weak", "a yearbook")
     assert (found["k"]["support"], found["k"]["source"]) == ("strong", "the ICO")
     assert found["p"]["words"].endswith("not told, so the default")
     assert found["p"]["source"] == "usual"
     assert found["g"]["words"].endswith("told: 2022")
-    assert found["g"]["source"] is None
+    assert found["g"]["support"] == "weak"
+
+
+def test_a_default_share_that_the_summary_does_not_name_carries_the_table_s_source(folder):
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["assumptions"].remove(PLANTED)
+    (folder / "summary.json").write_text(json.dumps(summary))
+    found = terms(folder, "P1")["p"]
+    assert found["support"] == "weak"
+    assert "planted share of 0.9" in found["source"]
 
 
 def test_a_base_yield_of_planted_hectares_holds_share_and_age_inside(folder):

@@ -523,6 +523,17 @@ def test_without_members_there_is_nothing() -> None:
         assert found.total()["mean_kg"] == 0.0
 
 
+def test_a_cooperative_without_potential_has_no_supply() -> None:
+    target = pd.concat([members_of("A", 3, COMING).assign(potential_kg=0.0), members_of("B", 3, COMING)])
+    found = calibrate(history_of(past_of(members_of("A", 3, COMING), 0.5, "2025/26")), target)
+    assert found.cooperatives["potential_kg"].tolist() == [0.0, 300.0]
+    assert found.cooperatives["supply_kg"].isna().tolist() == [True, False]
+    assert found.members.loc[["A000", "B000"], "supply_kg"].tolist() == [
+        0.0,
+        pytest.approx(found.total()["mean_kg"] / 3),
+    ]
+
+
 def test_what_breaks_the_contract_is_refused() -> None:
     target = members_of("A", 3, COMING)
     with pytest.raises(ColumnError, match="kappa"):
