@@ -328,6 +328,12 @@ def estimate(
     yield_raster: YieldRasters = None,
     delivered_share: DeliveredShare = None,
     as_of: AsOf = None,
+    language: Annotated[
+        str, typer.Option("--language", metavar="CODE", help="Language of the harvest estimates: en, es, fr or pt.")
+    ] = "en",
+    reader: Annotated[
+        str, typer.Option("--reader", metavar="WHO", help="Units of the harvest estimates: office or buyer.")
+    ] = "office",
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -337,9 +343,10 @@ def estimate(
 
     What it leaves in DIR is described in docs/columns.md. Nothing is written unless everything is.
     """
-    from geomap.outputs.tables import write_run
+    from geomap.outputs.tables import require_words, write_run
     from geomap.run import estimate_files
 
+    require_words(language, reader)
     with _progress() as progress:
         run = estimate_files(
             plots,
@@ -370,7 +377,7 @@ def estimate(
             progress=progress,
         )
         progress("writing", 0, 1)
-        write_run(run, out)
+        write_run(run, out, language=language, reader=reader)  # type: ignore[arg-type]  # checked there
         progress("writing", 1, 1)
     if as_json:
         _print_json(run.summary)

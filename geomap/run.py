@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
 EVIDENCE: Final = "country averages"
 
+MOST_COOPERATIVES: Final = 500
+"""Cooperatives up to which the variance of supply is taken apart; its sum pairs each with each for every source."""
+
 MOST_STEPS: Final = 20_000
 """Items up to which the next steps are tried out; each of them is a sum over all."""
 
@@ -420,6 +423,8 @@ def _variance(items: Items, calibration: "Calibration | None") -> pd.DataFrame:
     table.insert(1, "quantity", "potential")
     if calibration is None:
         return table
+    if len(calibration.cooperatives) > MOST_COOPERATIVES:
+        return table
     supply = calibration.variance.copy()
     supply.insert(1, "quantity", "supply")
     return pd.concat([table, supply], ignore_index=True)
@@ -428,7 +433,9 @@ def _variance(items: Items, calibration: "Calibration | None") -> pd.DataFrame:
 def _of_all(shares: pd.DataFrame, calibration: "Calibration | None") -> pd.DataFrame:
     """Shares of the variance of the whole supply, else of the whole potential."""
     quantity = "potential" if calibration is None else "supply"
-    return shares[(shares["cooperative_id"] == "all") & (shares["quantity"] == quantity)]
+    told = [] if calibration is None else ["plot", "member_season"]  # deliveries by member are there
+    of_all = (shares["cooperative_id"] == "all") & (shares["quantity"] == quantity)
+    return shares[of_all & ~is_among(shares["source"], told)]
 
 
 def _next_steps(items: Items) -> pd.DataFrame:

@@ -169,7 +169,9 @@ def _assumed(summary: dict[str, Any], row: "pd.Series[Any]") -> list[dict[str, s
     ]
 
 
-def _chain(row: "pd.Series[Any]", assumed: list[dict[str, str]], land: str, *, hives: bool) -> Iterator[dict[str, Any]]:
+def _chain(
+    row: "pd.Series[Any]", assumed: list[dict[str, str]], land: str, *, crop: str, hives: bool
+) -> Iterator[dict[str, Any]]:
     """The factors in their order; those that the run does not hold are left out."""
     sources = {_TERMS[one["term"]]: one for one in assumed if one["term"] in _TERMS}
     sources = {**_usual_sources(crop), **sources}
@@ -183,7 +185,7 @@ def _chain(row: "pd.Series[Any]", assumed: list[dict[str, str]], land: str, *, h
     inside = "planted hectare" in sources.get("y", {}).get("value", "")
     for column, words in _WORDS.items():
         letter = column[0]
-        if column in row.index or letter in ("y", "k") and letter in sources:
+        if column in row.index or (letter in ("y", "k") and letter in sources):
             unit = f"kg per {'hive' if hives else 'ha'}" if letter == "y" else ""
             text, source = _factor_words(row, column, words, sources.get(letter), inside=inside)
             yield _term(letter, row.get(column), unit, text, source)

@@ -269,6 +269,16 @@ def _last(past: pd.DataFrame | None) -> LastSeason | None:
     return LastSeason(str(row["season"]), *numbers)
 
 
+def require_reader(reader: str) -> None:
+    """Raise where nobody's units go by this name.
+
+    Raises
+    ------
+    UnknownNameError : it is neither office nor buyer.
+    """
+    _require([reader], ("office", "buyer"), "reader")
+
+
 def _require(given: Collection[str], known: Collection[str], what: str) -> None:
     unknown = [name for name in given if name not in known]
     if unknown:

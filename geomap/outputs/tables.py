@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import geopandas as gpd
     import pyarrow as pa
 
+    from geomap.outputs.beside import Beside
+    from geomap.outputs.units import Reader
     from geomap.run import Run
     from geomap.supply.outlook import Outlook
 
@@ -144,14 +146,19 @@ CONTRACTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """File → the columns that never change their name, in their order; a table may have more after them."""
 
+MOST_ESTIMATES: Final = 20
+"""Cooperatives up to which each gets its harvest estimate."""
+
 _NEEDS_QUOTES: Final = re.compile(r'[",\r\n]')
 _EXACT: Final = 1e9
 """Numbers below this have six exact decimals as whole numbers of 64 bits."""
 _DECIMALS: Final = (("_kg", 1), ("_ha", 6), ("share", 6))
 
 
-def write_run(run: "Run", out: Path, *, pages: bool = True) -> None:
+def write_run(run: "Run", out: Path, *, pages: bool = True, language: str = "en", reader: "Reader" = "office") -> None:
     """Leave the run in the folder `out`: tables, summary and, with `pages`, the two maps and the report.
+
+    With a season there is a harvest estimate of each cooperative too, up to 20 of them, as HTML and PDF.
 
     All files are made in a hidden folder beside `out` and put in place together. An earlier run in `out` is replaced as
     a whole, other files there are kept. Equal runs give equal bytes in every file but timings.json.
@@ -160,6 +167,7 @@ def write_run(run: "Run", out: Path, *, pages: bool = True) -> None:
     ----------
     run : areas in hectares, weights in kilograms, outlines in EPSG:4326.
     out : a new or empty folder, or one that holds an earlier run.
+    language, reader : of the harvest estimates; see `write_estimate`.
 
     Raises
     ------
@@ -168,6 +176,8 @@ def write_run(run: "Run", out: Path, *, pages: bool = True) -> None:
     with publish(Path(out)) as folder:
         writers: list[Callable[[], None]] = [partial(_write_pages, run, folder)] if pages else []
         writers += _tables(run, folder)
+        if pages and run.summary["parameters"]["season"] and len(run.cooperatives) <= MOST_ESTIMATES:
+            writers.insert(1, partial(_write_estimates, run, folder, language=language, reader=reader))
         deque(ordered_map(lambda write: write(), writers), maxlen=0)  # pages hold the interpreter, tables do not
         files = {path.name: _fingerprint(path) for path in sorted(folder.iterdir())}
         _write_json({**run.summary, "format": MARK, "files": files}, folder / "summary.json")
@@ -229,11 +239,42 @@ def _write_pages(run: "Run", folder: Path) -> None:
         (folder / name).write_text(page, encoding="utf-8", newline="\n")
 
 
-def _pages(run: "Run") -> Iterator[tuple[str, str]]:
-    from geomap.outputs import maps, report
+def _write_estimates(run: "Run", folder: Path, *, language: str, reader: "Reader") -> None:
+    """A harvest estimate of each cooperative; its file is named by the cooperative's place in `cooperatives.csv`."""
+    from geomap.outputs.harvest_estimate import estimate_document, write_estimate
+
+    beside = _beside(run)
+    for number, cooperative in enumerate(run.cooperatives["id"], 1):
+        name = "".join(letter if letter.isalnum() else "_" for letter in str(cooperative).casefold())[:40]
+        document = estimate_document(run, str(cooperative), beside)
+        stem = f"harvest_estimate_{number}_{name}"
+        write_estimate(document, folder, language=language, reader=reader, name=stem)
+
+
+def require_words(language: str, reader: str) -> None:
+    """Raise where there are no harvest estimates in this language or for this reader.
+
+    Raises
+    ------
+    UnknownNameError : the language or the reader is not known.
+    """
+    from geomap.outputs.harvest_estimate import require_reader
+    from geomap.outputs.words import words
+
+    words(language)
+    require_reader(reader)
+
+
+def _beside(run: "Run") -> "Beside":
     from geomap.outputs.beside import beside_of
 
-    beside = beside_of(run.outlook, form=run.summary["parameters"]["form"], next_steps=run.next_steps)
+    return beside_of(run.outlook, form=run.summary["parameters"]["form"], next_steps=run.next_steps)
+
+
+def _pages(run: "Run") -> Iterator[tuple[str, str]]:
+    from geomap.outputs import maps, report
+
+    beside = _beside(run)
     yield "map_internal.html", maps.internal_map(run)
     yield "map_share.html", maps.share_map(run)
     yield "report.html", report.report(run, beside)

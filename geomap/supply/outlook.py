@@ -32,7 +32,7 @@ MOST_STEPS: Final = 20_000
 """Members up to which next steps are tried out; each of them calibrates anew."""
 
 MOST_ALARMS: Final = 100
-"""Beyond so many cooperatives each is not asked about without itself; that would calibrate once per cooperative."""
+"""Cooperatives up to which each is asked about without itself, which calibrates once per cooperative."""
 
 Past = Callable[[str], tuple[Items, Collection[str] | None]]
 """Past season → what the land could bear then, and who was a member."""
