@@ -162,6 +162,8 @@ def demo(
         members=sample / "members.csv",
         season="2026/27",
         deliveries=[sample / "deliveries.csv"],
+        contracts=sample / "contracts.csv",
+        cooperatives=sample / "cooperatives.csv",
         by=["community"],
         out=out / "results",
         as_json=as_json,

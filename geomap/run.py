@@ -302,6 +302,7 @@ def estimate(
             evidence,
             chosen=chosen,
             members=with_those_who_left(people, everyone),
+            plots=prepared.plots,
             altitude=median_altitude(prepared.plots, people),
             progress=progress,
         )

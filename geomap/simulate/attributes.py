@@ -1,5 +1,6 @@
 """What a cooperative's files say of plots and members beside the outline: made names, and numbers typed by people."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -69,3 +70,31 @@ def draw_names(rng: np.random.Generator, count: int) -> list[str]:
     """Invented people: a first name and two surnames from small lists, drawn apart."""
     parts = (rng.choice(_FIRST, size=count), rng.choice(_LAST, size=count), rng.choice(_LAST, size=count))
     return [" ".join(words) for words in zip(*parts, strict=True)]
+
+
+def draw_settings(rng: np.random.Generator, cooperatives: Sequence[str]) -> pd.DataFrame:
+    """What each office told once: its quintal, what it sells locally, and its share of seconds."""
+    return pd.DataFrame(
+        {
+            "cooperative_id": list(cooperatives),
+            "quintal_kg": 46,
+            "quintal_form": "green",
+            "local_sales_share": np.round(rng.uniform(0.03, 0.10, size=len(cooperatives)), 3),
+            "seconds_share": np.round(rng.uniform(0.06, 0.12, size=len(cooperatives)), 3),
+        }
+    )
+
+
+def draw_contracts(rng: np.random.Generator, delivered_green_kg: "pd.Series[float]") -> pd.DataFrame:
+    """Contracts of each cooperative for 2026/27: two of any coffee, one of organic, in whole bags of 69 kg."""
+    kinds = (
+        ("Invented Roasters", "", "2027-02", 0.25),
+        ("Casa Inventada", "", "2027-05", 0.3),
+        ("Invented Roasters", "organic", "2027-04", 0.02),
+    )
+    rows = []
+    for cooperative, green in delivered_green_kg.sort_index().items():
+        for buyer, certification, month, share in kinds:
+            bags = max(1, round(float(green) * share * rng.uniform(0.8, 1.2) / 69))
+            rows.append((cooperative, buyer, bags * 69, "green", certification, month))
+    return pd.DataFrame(rows, columns=["cooperative_id", "buyer", "kg", "form", "certification", "month"])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from geomap.landcover.product import product
 from geomap.plots.area import area_ha, gps_area_sd_ha
 from geomap.simulate import faults, files
-from geomap.simulate.attributes import describe_plots, draw_declared, draw_names
+from geomap.simulate.attributes import describe_plots, draw_contracts, draw_declared, draw_names, draw_settings
 from geomap.simulate.ground import bearing_ground, build_in_plots
 from geomap.simulate.plots import Floats, draw_areas, place_plots
 from geomap.simulate.terrain import CELL, CROP, GRASS, SHRUB, TREE, Landscape, make_landscape
@@ -35,7 +35,9 @@ OVERLAPS: Final = (0.60, 0.25, 0.15, 0.10)
 
 
 def make_sample(folder: str | Path, *, seed: int = 7) -> Path:
-    """The folder with plots.geojson, members.csv, deliveries.csv, landcover.tif, and truth/ with what they hide.
+    """The folder with plots, members, deliveries, contracts, settings and land cover, and truth/ with what they hide.
+
+    Files: plots.geojson, members.csv, deliveries.csv, contracts.csv, cooperatives.csv (settings), landcover.tif.
 
     About 350 plots of 300 members in 14 villages around 14.6 N, 88.7 W, a land-cover map of 0.25° × 0.25° and three
     seasons of deliveries (kg of parchment). Statistics follow published smallholder data: median plot 0.30 ha, measured
@@ -52,7 +54,7 @@ def make_sample(folder: str | Path, *, seed: int = 7) -> Path:
     """
     folder = Path(folder)
     (folder / "truth").mkdir(parents=True, exist_ok=True)
-    ground, rng, truth, office = np.random.default_rng(seed).spawn(4)
+    ground, rng, truth, office, desk = np.random.default_rng(seed).spawn(5)
     land = make_landscape(ground, west=WEST, north=NORTH)
     legend = product(PRODUCT).legend
     members = _make_members(rng)
@@ -66,6 +68,9 @@ def make_sample(folder: str | Path, *, seed: int = 7) -> Path:
     files.write_plots(sent, folder / "plots.geojson")
     files.write_csv(member_file, folder / "members.csv")
     files.write_csv(deliveries, folder / "deliveries.csv")
+    settings = draw_settings(desk, list(COOPERATIVES))
+    files.write_csv(settings, folder / "cooperatives.csv")
+    files.write_csv(draw_contracts(desk, _delivered_green(deliveries, members)), folder / "contracts.csv")
     files.write_truth(made, deliveries, _fault_file(listed, sent, members), folder / "truth")
     return folder
 
@@ -188,6 +193,13 @@ def _split_deliveries(rng: np.random.Generator, totals: pd.DataFrame) -> pd.Data
     )
     rows = rows[rows["kg"] > 0].sort_values(["date", "member_id", "kg"], kind="stable")
     return rows[["member_id", "season", "date", "kg", "form"]].reset_index(drop=True)
+
+
+def _delivered_green(deliveries: pd.DataFrame, members: pd.DataFrame) -> "pd.Series[float]":
+    """Kilograms of green coffee of each cooperative in the last season with deliveries."""
+    last = deliveries[deliveries["season"] == deliveries["season"].max()]
+    cooperative = members["cooperative_id"].reindex(last["member_id"]).to_numpy()
+    return 0.8 * last["kg"].groupby(cooperative).sum()
 
 
 def _member_file(

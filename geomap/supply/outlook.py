@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from geomap.engine import Progress
@@ -25,6 +26,7 @@ from geomap.supply.months import parse_season
 from geomap.supply.narrow import STEP_COLUMNS, supply_steps
 from geomap.supply.nowcast import nowcast
 from geomap.supply.settings import delivered_shares, of_cooperative, setting_row
+from geomap.supply.supplied import item_supply
 from geomap.supply.told import COLUMNS as TOLD_COLUMNS
 from geomap.supply.told import Kind, what_was_told
 
@@ -108,6 +110,7 @@ def look_ahead(
     *,
     chosen: Choice,
     members: pd.DataFrame,
+    plots: pd.DataFrame | None = None,
     altitude: "pd.Series[float] | None" = None,
     progress: Progress | None = None,
 ) -> Outlook:
@@ -120,6 +123,7 @@ def look_ahead(
     evidence : what is known beside the plots.
     chosen : crop, country, form and season; a season is needed.
     members : index member_id; cooperative_id and, where known, certification with dates, joined, left.
+    plots : index plot_id; certification with dates, where plots carry certificates of their own.
     altitude : median altitude of each cooperative in metres.
     progress : called with the stage, done, total.
     """
@@ -151,7 +155,7 @@ def look_ahead(
     found.append(alarm_findings(alarms, people))
     totals, now = _totals(calibration, deliveries, evidence.as_of, settings, chosen=chosen, altitude=altitude)
     known = {"crop": chosen.crop.name, "country": chosen.country, "season": season}
-    certificates = certificate_shares(calibration.members, certificate_sets(members, season))
+    certificates = _certificates(items, calibration, members, plots, season)
     contracts = no_contracts() if evidence.contracts is None else evidence.contracts
     tell("learning from deliveries", 4, 4)
     return Outlook(
@@ -181,6 +185,21 @@ def look_ahead(
         contracts=evidence.contracts,
         findings=join_findings(found),
     )
+
+
+def _certificates(
+    items: Items, calibration: Calibration, members: pd.DataFrame, plots: pd.DataFrame | None, season: str
+) -> pd.DataFrame:
+    """Share of each cooperative's supply by set of certificates: the plot's own, else its member's."""
+    index, owner = items.table.index, items.table["member_id"]
+    found = certificate_sets(members, season).reindex(owner).fillna("").to_numpy(dtype=object)
+    if plots is not None:
+        own = certificate_sets(plots, season).reindex(index).fillna("").to_numpy(dtype=object)
+        found = np.where(own != "", own, found)
+    place = pd.RangeIndex(len(items))
+    supply = item_supply(items, calibration).set_axis(place)
+    rows = pd.DataFrame({"cooperative_id": items.table["cooperative_id"].set_axis(place), "supply_kg": supply})
+    return certificate_shares(rows, pd.Series(found, index=place, dtype="str"))
 
 
 def _without_seconds(settings: pd.DataFrame | None, chosen: Choice) -> pd.DataFrame | None:
