@@ -83,20 +83,20 @@ def with_chances(contracts: pd.DataFrame, available: pd.DataFrame) -> pd.DataFra
     Parameters
     ----------
     contracts : cooperative_id, certification, month ("" = the end of the season), kg, and what else they hold.
-    available : cooperative_id, certification, month, chance_covered, of `geomap.supply.available.available`.
+    available : cooperative_id, certification, month, chance_of_its_own, of `geomap.supply.available.available`.
 
     Examples
     --------
     >>> sold = pd.DataFrame({"cooperative_id": "C", "certification": "", "month": ["", "2027-01"], "kg": 10.0})
     >>> ready = pd.DataFrame({"cooperative_id": "C", "certification": "", "month": ["2027-01", "2027-02"],
-    ...                       "chance_covered": [0.4, 0.9]})
+    ...                       "chance_of_its_own": [0.4, 0.9]})
     >>> with_chances(sold, ready)["covered"].tolist()
     [0.9, 0.4]
     """
     keys = ["cooperative_id", "certification", "month"]
     months = sorted(set(available["month"]))
     due = [month if month in months else months[-1] if months and not month else month for month in contracts["month"]]
-    chance = available.set_index(keys)["chance_covered"]
+    chance = available.set_index(keys)["chance_of_its_own"]
     asked = pd.MultiIndex.from_frame(contracts.assign(month=due)[keys])
     return contracts.assign(covered=chance.reindex(asked).to_numpy(float)).reset_index(drop=True)
 

@@ -31,6 +31,7 @@ OUTLOOK_DOCS: Final = {
         "available_p10_kg": ("kg", "What can still be sold on what 9 of 10 seasons exceed"),
         "short_kg": ("kg", "What the contracts lack on the mean"),
         "chance_covered": ("0–1", "Probability that deliveries cover these contracts beside all others"),
+        "chance_of_its_own": ("0–1", "The same for contracts that ask for exactly this; empty certification: for none"),
     },
     "shock_year.csv": {
         **_COOPERATIVE,

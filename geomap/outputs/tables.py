@@ -115,7 +115,6 @@ COLUMN_DOCS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "source": ("", "The source of error"),
         "share": ("0–1", "Part of the variance that would go if this source were known; parts do not add to 1"),
     },
-    **OUTLOOK_DOCS,
     "environment.csv": {
         "cooperative_id": ("", "The cooperative"),
         "class": ("", "Code of the class; −1 no data, −2 outside the map, −3 codes that the legend does not know"),
@@ -132,6 +131,7 @@ COLUMN_DOCS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "effect_kg": ("kg", "Potential as treated minus as declared; empty without a crop"),
         "action": ("", "kept, repaired, split or left_out"),
     },
+    **OUTLOOK_DOCS,
 }
 """File → column → unit and meaning; a table's contract columns stand first, in their order."""
 

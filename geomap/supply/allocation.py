@@ -107,13 +107,15 @@ class Allocation:
         np.maximum.at(lacking, np.maximum(last - 1, 0), -slack[own])
         return np.maximum(most, 0.0), np.maximum.accumulate(lacking)
 
-    def needed(self, asked: frozenset[str], kept: float) -> Floats:
+    def needed(self, asked: frozenset[str], kept: float, *, exactly: bool = False) -> Floats:
         """Supply in kilograms by each month's end that covers the contracts for these certificates, beside all others.
 
         Each month by itself, from what is due by then. `kept`: part of the supply that can be sold by contract.
+        `exactly`: only contracts that ask for these certificates and no more.
         """
         choices, all_due, share = self._at_once
-        own_due = (choices & self.asks(asked)) @ self.due[:, 1:]
+        own = np.array([asked == kind for kind in self.kinds], dtype=bool) if exactly else self.asks(asked)
+        own_due = (choices & own) @ self.due[:, 1:]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             needed = np.where(own_due > 0, all_due / (kept * share[:, None]), 0.0)
         return np.asarray(needed.max(axis=0, initial=0.0))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from geomap.errors import NumberError
@@ -29,6 +30,7 @@ AVAILABLE_COLUMNS: Final = [
     "available_p10_kg",
     "short_kg",
     "chance_covered",
+    "chance_of_its_own",
 ]
 
 
@@ -65,7 +67,8 @@ def available(
     DataFrame : `AVAILABLE_COLUMNS`, one row per cooperative, certificate and month, in order. certification "" is all
         supply and every contract; "organic" all supply that carries it and every contract that asks for it. short_kg:
         what these contracts lack on the expected supply. chance_covered: probability that they are covered, beside all
-        others, by the month's end.
+        others, by the month's end. chance_of_its_own: the same of the contracts that ask for exactly this certificate;
+        in the row "" of those that ask for none, which a lack of organic coffee does not touch.
 
     Raises
     ------
@@ -149,18 +152,22 @@ def _own_contracts(contracts: pd.DataFrame, months: tuple[str, ...]) -> dict[str
 
 @dataclass(frozen=True)
 class _Rows:
-    """What the table shows of one cooperative, (certificates, months) each; needed: kilograms of the whole supply."""
+    """What the table shows of one cooperative, (certificates, months) each; needed: kilograms of the whole supply.
+
+    needed_alone: for the contracts that ask for exactly these certificates.
+    """
 
     place: int
     names: list[str]
     columns: dict[str, Floats]
     needed: Floats
+    needed_alone: Floats
 
 
 def _cooperative(case: Allocation, expected: Floats, cautious: Floats, kept: float, place: int) -> _Rows:
     """All rows of one cooperative, from its expected and its cautious supply by the end of each month."""
-    found: dict[str, list[Floats]] = {name: [] for name in AVAILABLE_COLUMNS[3:-1]}
-    needed = []
+    found: dict[str, list[Floats]] = {name: [] for name in AVAILABLE_COLUMNS[3:-2]}
+    needed, alone = [], []
     for asked in case.asked:
         carried = float(case.share[case.carries(asked)].sum())
         found["supply_kg"].append(expected * carried)
@@ -172,15 +179,35 @@ def _cooperative(case: Allocation, expected: Floats, cautious: Floats, kept: flo
         found["short_kg"].append(short)
         found["available_p10_kg"].append(case.sellable(cautious * kept, asked)[0])
         needed.append(case.needed(asked, kept))
+        alone.append(case.needed(asked, kept, exactly=True))
     columns = {name: np.array(values) for name, values in found.items()}
-    return _Rows(place, [set_name(asked) for asked in case.asked], columns, np.array(needed))
+    return _Rows(place, [set_name(asked) for asked in case.asked], columns, np.array(needed), np.array(alone))
 
 
 def _table(rows: list[_Rows], course: Course, mean: Floats, var: Floats) -> pd.DataFrame:
     count = len(course.months)
     place = np.array([row.place for row in rows for _ in row.names], dtype=np.int64)
     names = np.array([name for row in rows for name in row.names], dtype=object)
-    needed = np.concatenate([row.needed for row in rows]) if rows else np.empty((0, count))
+    chances = {}
+    for name, parts in (
+        ("chance_covered", [row.needed for row in rows]),
+        ("chance_of_its_own", [row.needed_alone for row in rows]),
+    ):
+        needed = np.concatenate(parts) if parts else np.empty((0, count))
+        chances[name] = _chances(needed, place, course, mean, var).ravel()
+    table: dict[str, object] = {
+        "cooperative_id": np.repeat(course.cooperatives.to_numpy(dtype=object)[place], count),
+        "certification": np.repeat(names, count),
+        "month": np.tile(np.array(course.months, dtype=object), len(place)),
+    }
+    for name in AVAILABLE_COLUMNS[3:-2]:
+        table[name] = np.concatenate([row.columns[name].ravel() for row in rows]) if rows else np.empty(0)
+    found = pd.DataFrame(table | chances, columns=AVAILABLE_COLUMNS)
+    return found.astype(dict.fromkeys(AVAILABLE_COLUMNS[:3], "str"))
+
+
+def _chances(needed: Floats, place: npt.NDArray[np.int64], course: Course, mean: Floats, var: Floats) -> Floats:
+    """Probability that the supply is at least what is needed; 1 where nothing is."""
     chance = np.ones(needed.shape)
     some = np.flatnonzero(needed.any(axis=1))
     at = place[some]
@@ -192,13 +219,4 @@ def _table(rows: list[_Rows], course: Course, mean: Floats, var: Floats) -> pd.D
         weights=course.weights,
         concentration=course.concentration[at],
     )
-    table: dict[str, object] = {
-        "cooperative_id": np.repeat(course.cooperatives.to_numpy(dtype=object)[place], count),
-        "certification": np.repeat(names, count),
-        "month": np.tile(np.array(course.months, dtype=object), len(place)),
-    }
-    for name in AVAILABLE_COLUMNS[3:-1]:
-        table[name] = np.concatenate([row.columns[name].ravel() for row in rows]) if rows else np.empty(0)
-    table["chance_covered"] = chance.ravel()
-    found = pd.DataFrame(table, columns=AVAILABLE_COLUMNS)
-    return found.astype(dict.fromkeys(AVAILABLE_COLUMNS[:3], "str"))
+    return chance

@@ -305,7 +305,7 @@ def test_an_outlook_becomes_tables_of_pages():
     ready = pd.DataFrame(
         {"cooperative_id": "C", "certification": ["", "", "organic", "organic"], "month": ["2027-01", "2027-02"] * 2,
          "supply_kg": [500.0, 1000.0, 200.0, 400.0], "local_and_seconds_kg": [150.0, 300.0, 0.0, 0.0],
-         "chance_covered": [0.2, 0.9, 0.1, 0.6]}
+         "chance_of_its_own": [0.2, 0.9, 0.1, 0.6]}
     )  # fmt: skip
     supply = pd.DataFrame(
         {"supply_kg": 1000.0, "supply_p10_kg": 600.0, "supply_p50_kg": 900.0, "supply_p90_kg": 1400.0,
