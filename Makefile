@@ -17,7 +17,7 @@ BASE := $(call stamp,requirements.lock)
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench fuzz lock clean
+.PHONY: help demo test lint format bench simulate fuzz lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,10 @@ format: $(DEV) ## put the code in format and mend what can be mended
 
 bench: $(DEV) ## speed and memory against peers on data made here; figures in out/bench
 	@$(PY) tests/benchmarks/bench.py --out out/bench
+
+WORLDS ?= 100
+simulate: $(DEV) ## how often intervals hold in WORLDS=100 made worlds; figures in out/simulate
+	@$(PY) tests/simulations/simulate.py --worlds $(WORLDS) --out out/simulate
 
 SECONDS ?= 600
 fuzz: $(DEV) ## bent files through every reader, SECONDS=600 each; what was found in out/fuzz

@@ -73,6 +73,7 @@ def test_estimate_leaves_every_file_of_the_contract(world, tmp_path):
         "plots.parquet", "classes.csv", "members.csv", "cooperatives.csv", "by_variety.csv", "months.csv",
         "variance.csv", "environment.csv", "findings.csv", "summary.json", "timings.json",
         "map_internal.html", "map_share.html", "report.html",
+        "harvest_estimate_1_rio_lindo.html", "harvest_estimate_1_rio_lindo.pdf",
     }  # fmt: skip
     assert "Río Lindo" in done.stdout
     assert "20 of 22" in done.stdout

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -245,9 +246,9 @@ def _write_estimates(run: "Run", folder: Path, *, language: str, reader: "Reader
 
     beside = _beside(run)
     for number, cooperative in enumerate(run.cooperatives["id"], 1):
-        name = "".join(letter if letter.isalnum() else "_" for letter in str(cooperative).casefold())[:40]
+        plain = unicodedata.normalize("NFKD", str(cooperative)).encode("ascii", "ignore").decode().lower()
+        stem = f"harvest_estimate_{number}_{re.sub(r'[^a-z0-9]+', '_', plain)[:40].strip('_')}".rstrip("_")
         document = estimate_document(run, str(cooperative), beside)
-        stem = f"harvest_estimate_{number}_{name}"
         write_estimate(document, folder, language=language, reader=reader, name=stem)
 
 

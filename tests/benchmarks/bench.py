@@ -36,6 +36,7 @@ from geomap.plots.overlap import count_once
 from geomap.plots.prepare import prepare_plots
 from geomap.simulate import bench_world
 from geomap.simulate.bench import bench_plots
+from geomap.simulate.worlds import supply_world
 
 _WATCH = """
 import os, subprocess, sys, time
@@ -45,6 +46,22 @@ _, status, used = os.wait4(child.pid, 0)
 child.returncode = os.waitstatus_to_exitcode(status)
 print(time.perf_counter() - start, used.ru_maxrss)
 sys.exit(child.returncode)
+"""
+
+_CALIBRATE = """
+import resource, sys, time
+import pandas as pd, psutil
+from geomap.supply.calibrate import calibrate
+from geomap.supply.history import History
+folder = sys.argv[1]
+members, target = (pd.read_parquet(f"{folder}/{name}.parquet") for name in ("members", "target"))
+totals = pd.DataFrame({"cooperative_id": [], "season": [], "delivered_kg": []}).astype({"cooperative_id": str})
+before = psutil.Process().memory_info().rss / 2**20
+start = time.perf_counter()
+found = calibrate(History(members, totals), target)
+seconds = time.perf_counter() - start
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(seconds, peak - before, len(target), len(found.cooperatives))
 """
 
 PRODUCT = "esa-worldcover-2021"
@@ -134,6 +151,19 @@ def whole_estimate(plots: Path, raster: Path, out: Path) -> tuple[float, float]:
     return float(seconds), float(peak_kb) / 1024
 
 
+def calibration(folder: Path, cooperatives: int) -> tuple[float, float, int]:
+    """Seconds and MB beside the data to calibrate three seasons of deliveries, and how many members they are of."""
+    world = supply_world(np.random.default_rng(3), cooperatives=cooperatives, origins=50)
+    world.members.to_parquet(folder / "members.parquet")
+    world.target.to_parquet(folder / "target.parquet")
+    count = len(world.target)
+    del world
+    told = subprocess.run(
+        [sys.executable, "-c", _CALIBRATE, str(folder)], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.split()
+    return float(told[0]), float(told[1]), count
+
+
 def bench(folder: Path, *, size: int, plots: int, repeat: int) -> dict[str, Any]:
     """All figures: seconds, ratios, largest difference, peak memory."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -160,6 +190,7 @@ def bench(folder: Path, *, size: int, plots: int, repeat: int) -> dict[str, Any]
     crowded = crowded_plots(size, plots * 3 // 2)
     seconds["overlaps of half as many more plots"], once = timed(lambda: count_once(crowded, crowded["area_ha"]))
     seconds["whole estimate"], peak_mb = whole_estimate(paths.plots, paths.landcover, folder / "estimate")
+    seconds["calibrating, 3 seasons"], calibrating_mb, members = calibration(made, max(20, plots // 70))
     largest = float(f"{largest_difference(found.classes, theirs, area_ha(table.geometry)):.1e}")
     fastest = min(value for name, value in seconds.items() if name.startswith("exactextract"))
     return {
@@ -173,6 +204,8 @@ def bench(folder: Path, *, size: int, plots: int, repeat: int) -> dict[str, Any]
         "checks against reading GeoJSON": round(seconds["checks and overlaps"] / seconds["reading GeoJSON"], 2),
         "whole estimate against exactextract": round(seconds["whole estimate"] / fastest, 2),
         "whole estimate peak MB": round(peak_mb),
+        "members calibrated": members,
+        "calibrating, MB beside the data": round(calibrating_mb),
         "overlapping pairs found": len(once.pairs),
         "largest difference from exactextract (share of plot)": largest,
     }

@@ -15,5 +15,8 @@ def test_a_small_world_goes_through_every_step(tmp_path):
     assert set(figures["seconds"]) == {
         "make data", "geomap", "decoding alone", "exactextract feature-sequential", "exactextract raster-sequential",
         "rasterstats (scaled)", "reading GeoJSON", "checks and overlaps", "whole estimate",
+        "overlaps of half as many more plots", "calibrating, 3 seasons",
     }  # fmt: skip
     assert figures["whole estimate peak MB"] > 0
+    assert figures["overlapping pairs found"] >= 59  # every tenth of 600 plots lies on its neighbour
+    assert figures["members calibrated"] > 1000

@@ -70,6 +70,8 @@ class FakeRun:
     rasters: tuple[Path, ...]
     product: SimpleNamespace
     timings: dict[str, float]
+    outlook: None = None
+    next_steps: pd.DataFrame | None = None
 
 
 def _quantiles(mean, cv):

@@ -36,6 +36,11 @@ PLOTS = (
     "potential_kg,supply_kg"
 )
 PAGES = {"map_internal.html", "map_share.html", "report.html"}
+ESTIMATES = {
+    f"harvest_estimate_{name}.{kind}"
+    for name in ("1_coagro", "2_la_esperanza", "3_rio_lindo")
+    for kind in ("html", "pdf")
+}
 FILES = {*HEADERS, "plots.parquet", "summary.json", "timings.json"}
 
 
@@ -75,13 +80,13 @@ def no_pages(monkeypatch):
 
 def test_a_run_leaves_exactly_its_files(run, tmp_path, no_pages):
     write_run(run, tmp_path / "out")
-    assert names(tmp_path / "out") == FILES | PAGES
+    assert names(tmp_path / "out") == FILES | PAGES | ESTIMATES
     assert names(tmp_path) == {"out"}
 
 
 def test_pages_are_the_two_maps_and_the_report(run, tmp_path):
     write_run(run, tmp_path / "out")
-    assert names(tmp_path / "out") == FILES | PAGES
+    assert names(tmp_path / "out") == FILES | PAGES | ESTIMATES
     for page in PAGES:
         assert (tmp_path / "out" / page).read_text(encoding="utf-8").lstrip().startswith("<!DOCTYPE html>")
 
