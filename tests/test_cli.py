@@ -303,3 +303,91 @@ def test_a_name_that_a_person_confirmed_is_remembered(world, tmp_path):
     offers.to_csv(tmp_path / "matches.csv", index=False)
     again = json.loads(geomap(*command, "--matches", tmp_path / "matches.csv", "--json").stdout)
     assert "plot_without_member" not in {row["code"] for row in again["findings"]}
+
+
+@pytest.fixture(scope="module")
+def deliveries(world, tmp_path_factory):
+    """Three seasons of quintals of green coffee: 10 qq (460 kg) of each member."""
+    path = tmp_path_factory.mktemp("deliveries") / "entregas.csv"
+    rows = [f"M{i};{year}/{(year + 1) % 100};10" for year in (2023, 2024, 2025) for i in range(22)]
+    path.write_text("\n".join(["socio;cosecha;qq oro", *rows]) + "\n")
+    return path
+
+
+def test_deliveries_make_a_supply_and_say_what_it_rests_on(world, deliveries, tmp_path):
+    done = estimate(world, tmp_path / "out", "--members", world / "members.csv", "--deliveries", deliveries)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "out/cooperatives.csv")
+    assert table["supply_kg"][0] == pytest.approx(22 * 460, rel=0.1)
+    assert table["supply_p10_kg"][0] < table["supply_p50_kg"][0] < table["supply_p90_kg"][0]
+    assert "own deliveries" in done.stdout and "supply 2026/27" in done.stdout
+    assert {"available.csv", "backtest.csv", "alarms.csv", "shock_year.csv"} <= {
+        path.name for path in (tmp_path / "out").iterdir()
+    }
+    roles = [file["role"] for file in json.loads((tmp_path / "out/summary.json").read_text())["inputs"]]
+    assert roles == ["plots", "raster", "members", "deliveries"]
+
+
+def test_backtest_prints_the_model_beside_its_rules(world, deliveries, tmp_path):
+    common = [
+        world / "plots.geojson", "--raster", world / "map.tif", "--product", "esa-worldcover-2021",
+        "--crop", "coffee", "--country", "HN", "--members", world / "members.csv", "--deliveries", deliveries,
+    ]  # fmt: skip
+    done = geomap("backtest", *common, "--out", tmp_path / "backtest.csv")
+    assert done.returncode == 0, done.stderr
+    for rule in ("model", "same as last season", "mean of past seasons", "past ratio × new potential"):
+        assert f"all\t{rule}\t" in done.stdout
+    rows = pd.read_csv(tmp_path / "backtest.csv")
+    assert rows.loc[rows["rule"] == "same as last season", "mean_kg"].tolist() == [10120.0, 10120.0]
+    told = json.loads(geomap("backtest", *common, "--json").stdout)
+    assert {row["rule"] for row in told["scores"]} >= {"model", "same as last season"}
+
+
+def test_one_season_is_too_few_for_a_backtest_and_says_so(world, tmp_path):
+    one = tmp_path / "one.csv"
+    one.write_text("member_id,season,kg green\nM1,2025/26,100\n")
+    done = geomap(
+        "backtest", world / "plots.geojson", "--raster", world / "map.tif", "--product", "esa-worldcover-2021",
+        "--crop", "coffee", "--country", "HN", "--members", world / "members.csv", "--deliveries", one,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "fewer than two seasons" in done.stderr and "Give deliveries of two seasons" in done.stderr
+
+
+def test_explain_tells_the_chain_of_a_plot_and_names_close_ids(world, tmp_path):
+    estimate(world, tmp_path / "out")
+    done = geomap("explain", tmp_path / "out", "00007")
+    assert done.returncode == 0, done.stderr
+    potential = pd.read_parquet(tmp_path / "out/plots.parquet").set_index("plot_id")["potential_kg"]["00007"]
+    assert f"{potential:.1f} kg" in done.stdout and "1,150 kg per ha" in done.stdout
+    told = json.loads(geomap("explain", tmp_path / "out", "00007", "--json").stdout)
+    assert told["potential"]["mean"] == pytest.approx(potential)
+    wrong = geomap("explain", tmp_path / "out", "0007")
+    assert wrong.returncode == 2 and "00007" in wrong.stderr
+
+
+def test_a_template_needs_no_plots_and_opens_in_the_language(tmp_path):
+    done = geomap("check", "--template", tmp_path / "oficina.xlsx", "--language", "es")
+    assert done.returncode == 0, done.stderr
+    book = openpyxl.load_workbook(tmp_path / "oficina.xlsx")
+    assert len(book.sheetnames) >= 5 and any("ntrega" in name for name in book.sheetnames)
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "told"),
+    [
+        ("member_id,season,kg green", ["M1,2025/26,-5"], "minus"),
+        ("member_id,season,kg", ["M1,2025/26,100"], "form"),
+        ("member_id,season,kg green", ["M1,2025/27,100"], "season"),
+        ("member_id,season,kg green", ["M1,2025/26,0", "M2,2025/26,0"], "0"),
+    ],
+    ids=["negative", "no form", "no season", "zero everywhere"],
+)
+def test_deliveries_that_cannot_be_get_one_clear_message_and_nothing_is_written(world, tmp_path, header, rows, told):
+    path = tmp_path / "deliveries.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    done = estimate(world, tmp_path / "out", "--members", world / "members.csv", "--deliveries", path)
+    said = done.stderr if done.returncode else (tmp_path / "out/findings.csv").read_text()
+    assert done.returncode in {0, 2}, done.stderr
+    assert told in said and "Traceback" not in done.stderr
+    assert (tmp_path / "out").exists() == (done.returncode == 0)
