@@ -1,10 +1,14 @@
 """The command line: demo, check, landcover, estimate, backtest, explain."""
 
+import ctypes
+import gc
+import importlib
 import json
 import os
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -24,6 +28,8 @@ DONE: Final = 0
 BLOCKED: Final = 1
 WRONG_USE: Final = 2
 INTERNAL: Final = 3
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt, in malloc.h
 
 app = typer.Typer(
     name="geomap",
@@ -349,6 +355,7 @@ def estimate(
     from geomap.run import estimate_files
 
     require_words(language, reader)
+    _make_haste()
     with _progress() as progress:
         run = estimate_files(
             plots,
@@ -465,6 +472,24 @@ def explain(
         _print_json(words.explained(run, plot_id))
     else:
         _print(words.explain(run, plot_id))
+
+
+def _make_haste() -> None:
+    """Ready the process for long tables; without it all is the same, and slower.
+
+    What is imported stays, so the collector of garbage need not look at it again and again. The C library keeps memory
+    that was freed for the next table instead of giving it back. What is needed last is imported while the plots
+    are read: the compiler of the kernel, and the maps.
+    """
+    with suppress(OSError, AttributeError, TypeError):  # only glibc knows these
+        library = ctypes.CDLL(None)
+        library.mallopt(_MMAP_THRESHOLD, 2**30)
+        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
+    threading.Thread(
+        target=lambda: [importlib.import_module(name) for name in ("numba", "folium")], daemon=True
+    ).start()
 
 
 def _read(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -42,9 +43,8 @@ from geomap.supply.supplied import item_supply
 from geomap.supply.totals import totals, variance_shares
 
 if TYPE_CHECKING:
-    from geomap.supply.brought import Brought
-    from geomap.supply.calibrate import Calibration
-    from geomap.supply.outlook import Evidence, Outlook
+    from geomap.supply.brought import Brought, Evidence
+    from geomap.supply.outlook import Outlook
 
 EVIDENCE: Final = "country averages"
 
@@ -148,6 +148,8 @@ def estimate_files(
     check_rasters(rasters, named_product(options["product"]))
     tell = progress or (lambda stage, done, total: None)
     tell("reading", 0, 1)
+    hashing = ThreadPoolExecutor(1)
+    files = hashing.map(lambda pair: described(*pair), inputs)
     table, people, found = read_inputs(plots, members, **{"country": options["country"], **(reading or {})})
     if shares is not None:
         options["shares"], said = _read_shares(Path(shares))
@@ -160,9 +162,10 @@ def estimate_files(
     options["yield_rasters"] = tuple(brought.yield_rasters)
     tell("reading", 1, 1)
     clock.lap("read")
-    files = [described(role, path) for role, path in inputs]
+    described_files = list(files)
+    hashing.shutdown()
     clock.lap("hash inputs")
-    run = estimate(table, rasters, members=people, findings=found, inputs=files, progress=progress, **options)
+    run = estimate(table, rasters, members=people, findings=found, inputs=described_files, progress=progress, **options)
     return replace(run, timings={**clock.seconds, **run.timings})
 
 
@@ -308,14 +311,14 @@ def estimate(
         )
         said.append(outlook.findings)
         clock.lap("deliveries")
-    calibration = outlook.calibration if outlook is not None and outlook.has_supply else None
-    cooperatives = group_sums(items, items.table["cooperative_id"], calibration)
-    total = group_sums(items, pd.Series("all", index=items.table.index), calibration).iloc[0]
-    by_member = group_sums(items, items.table["member_id"], calibration)
+    expected = outlook if outlook is not None and outlook.has_supply else None
+    cooperatives = group_sums(items, items.table["cooperative_id"], expected)
+    total = group_sums(items, pd.Series("all", index=items.table.index), expected).iloc[0]
+    by_member = group_sums(items, items.table["member_id"], expected)
     labels = attribute_labels(items, prepared.plots, people, by)
-    shares_of_variance = _variance(items, calibration)
+    shares_of_variance = _variance(items, expected)
     clock.lap("totals")
-    table = _plot_table(prepared, extraction, items, calibration)
+    table = _plot_table(prepared, extraction, items, expected)
     monthly = _monthly(cooperatives, chosen)
     if outlook is not None:
         monthly = pd.concat([monthly, outlook.months], ignore_index=True)
@@ -325,11 +328,11 @@ def estimate(
         classes=extraction.classes,
         members=_with_names(by_member, people),
         cooperatives=cooperatives.drop(columns="var"),
-        by={column: group_sums(items, labels[column], calibration).drop(columns="var") for column in by},
+        by={column: group_sums(items, labels[column], expected).drop(columns="var") for column in by},
         total=total.drop("var"),
         months=monthly,
         outlook=outlook,
-        next_steps=_next_steps(items) if outlook is None or calibration is None else outlook.next_steps,
+        next_steps=_next_steps(items) if expected is None else expected.next_steps,
         variance=shares_of_variance,
         environment=environment(extraction.classes, prepared.plots["cooperative_id"]),
         findings=found,
@@ -344,7 +347,7 @@ def estimate(
             "assumptions": assumptions(chosen, legend, _used(ratios, items)),
             "warnings": [*joined.warnings, *warnings(chosen, monthly, members)],
             "findings": _told(by_cooperative(found, table, prepared.left_out)),
-            "narrow": what_would_narrow(_of_all(shares_of_variance, calibration), items),
+            "narrow": what_would_narrow(_of_all(shares_of_variance, expected), items),
             "evidence": _evidence(outlook),
         },
         rasters=tuple(Path(path) for path in rasters),
@@ -359,7 +362,7 @@ def _next_season(evidence: "Evidence | None") -> str | None:
     """The season after the last delivery, where there are deliveries."""
     if evidence is None or evidence.deliveries is None:
         return None
-    from geomap.supply.outlook import season_after
+    from geomap.supply.brought import season_after
 
     return season_after(evidence.deliveries)
 
@@ -380,7 +383,7 @@ def _of_this_crop(plots: gpd.GeoDataFrame, chosen: Choice) -> tuple[gpd.GeoDataF
 
 
 def _plot_table(
-    prepared: Prepared, extraction: Extraction, items: Items, calibration: "Calibration | None"
+    prepared: Prepared, extraction: Extraction, items: Items, expected: "Outlook | None"
 ) -> gpd.GeoDataFrame:
     """The plots with land cover, productive area and potential beside what was given."""
     index = prepared.plots.index
@@ -401,7 +404,9 @@ def _plot_table(
         potential_p10_kg=found["p10"],
         potential_p50_kg=found["p50"],
         potential_p90_kg=found["p90"],
-        supply_kg=float("nan") if calibration is None else _per_plot(item_supply(items, calibration)).reindex(index),
+        supply_kg=float("nan")
+        if expected is None
+        else _per_plot(item_supply(items, expected.calibration, expected.totals)).reindex(index),
     )
 
 
@@ -417,13 +422,14 @@ def _with_names(sums: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
     return sums.drop(columns=["var", "unmapped_kg"]).assign(**told)
 
 
-def _variance(items: Items, calibration: "Calibration | None") -> pd.DataFrame:
+def _variance(items: Items, expected: "Outlook | None") -> pd.DataFrame:
     """Shares of the variance per cooperative and of the sum, of potential and of supply."""
     parts = [variance_shares(items), variance_shares(items, items.table["cooperative_id"])]
     table = pd.concat(parts, ignore_index=True).rename(columns={"group": "cooperative_id"})
     table.insert(1, "quantity", "potential")
-    if calibration is None:
+    if expected is None:
         return table
+    calibration = expected.calibration
     if len(calibration.cooperatives) > MOST_COOPERATIVES:
         return table
     supply = calibration.variance.copy()
@@ -431,10 +437,10 @@ def _variance(items: Items, calibration: "Calibration | None") -> pd.DataFrame:
     return pd.concat([table, supply], ignore_index=True)
 
 
-def _of_all(shares: pd.DataFrame, calibration: "Calibration | None") -> pd.DataFrame:
+def _of_all(shares: pd.DataFrame, expected: "Outlook | None") -> pd.DataFrame:
     """Shares of the variance of the whole supply, else of the whole potential."""
-    quantity = "potential" if calibration is None else "supply"
-    told = [] if calibration is None else ["plot", "member_season"]  # deliveries by member are there
+    quantity = "potential" if expected is None else "supply"
+    told = [] if expected is None else ["plot", "member_season"]  # deliveries by member are there
     of_all = (shares["cooperative_id"] == "all") & (shares["quantity"] == quantity)
     return shares[of_all & ~is_among(shares["source"], told)]
 

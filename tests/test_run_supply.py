@@ -10,9 +10,8 @@ from rasterio.transform import from_origin
 
 from geomap.plots.table import to_plots
 from geomap.run import estimate
-from geomap.supply.brought import Brought, read_evidence
+from geomap.supply.brought import Brought, Evidence, read_evidence
 from geomap.supply.choice import choose
-from geomap.supply.outlook import Evidence
 
 CELL = 1 / 12000
 WEST, NORTH = -88.7, 14.7

@@ -93,22 +93,34 @@ def country_iso2(country: str | None) -> str | None:
 
 def check_null_island(plots: gpd.GeoDataFrame) -> pd.DataFrame:
     """Blocking findings for plots with a corner, or the point itself, within about ten metres of 0, 0."""
-    lonlat, owner = shapely.get_coordinates(plots.geometry.to_numpy(), return_index=True)
+    rows = np.flatnonzero(_may_hold(plots, -NULL_DEG, NULL_DEG))
+    lonlat, owner = shapely.get_coordinates(plots.geometry.to_numpy()[rows], return_index=True)
     with np.errstate(invalid="ignore"):
         at_zero = (np.abs(lonlat) < NULL_DEG).all(axis=1)
     words = "A corner lies at 0, 0, in the sea south of Ghana: the GPS had no fix. Take the point again or delete it."
-    return left_out_findings(plots, np.unique(owner[at_zero]), "null_island", words)
+    return left_out_findings(plots, rows[np.unique(owner[at_zero])], "null_island", words)
+
+
+def _may_hold(plots: gpd.GeoDataFrame, low: float, high: float) -> NDArray[np.bool_]:
+    """Whether a plot's bounds reach into the square from `low` to `high`; its corners need a look only then."""
+    west, south, east, north = shapely.bounds(plots.geometry.to_numpy()).reshape(-1, 4).T
+    with np.errstate(invalid="ignore"):
+        outside = (west > high) | (south > high) | (east < low) | (north < low)
+    return np.asarray(~outside)
 
 
 def check_metres(plots: gpd.GeoDataFrame, country: str | None = None) -> pd.DataFrame:
     """Blocking findings for plots whose coordinates are all metres, with the UTM zone that would fit the country."""
-    lonlat, owner = shapely.get_coordinates(plots.geometry.to_numpy(), return_index=True)
+    bounds = shapely.bounds(plots.geometry.to_numpy()).reshape(-1, 4)
+    with np.errstate(invalid="ignore"):
+        suspects = np.flatnonzero(~(np.abs(bounds).max(axis=1) < LEAST_METRES))
+    lonlat, owner = shapely.get_coordinates(plots.geometry.to_numpy()[suspects], return_index=True)
     with np.errstate(invalid="ignore"):
         metric = np.isfinite(lonlat).all(axis=1) & (np.abs(lonlat).min(axis=1) >= LEAST_METRES)
         metric &= np.abs(lonlat).max(axis=1) < 2.1e7
     rows, first, count = np.unique(owner, return_index=True, return_counts=True)
-    whole = np.bincount(owner, metric, minlength=len(plots))[rows] == count
-    rows, corner = rows[whole], lonlat[first[whole]]
+    whole = np.bincount(owner, metric, minlength=len(suspects))[rows] == count
+    rows, corner = suspects[rows[whole]], lonlat[first[whole]]
     zones = _zone_words(corner, country) if len(rows) else []
     messages = [
         f"The coordinates, such as {x:.0f}, {y:.0f}, are metres, not degrees. {zone}"

@@ -1,13 +1,14 @@
 """From plots as read to plots as used: checked, repaired, measured, and with no ground counted twice."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from geomap.engine import Progress
+from geomap.engine import Progress, ordered_map
 from geomap.findings import join_findings, make_findings
 from geomap.lookup import is_among
 from geomap.plots import checks, place
@@ -83,16 +84,20 @@ def prepare_plots(
 
     tell("measuring areas", 0, total)
     usable = _measured(usable)
-    found.append(check_shapes(usable, usable["area_ha"].to_numpy()))
     declared = usable.index[(usable["kind"] == "declared") & checks.has_declared_area(usable)]
     words = "The plot has no outline; its declared area counts, unverified. Map it to narrow the estimate."
     stands_in = usable.loc[declared, "counted_area_ha"]
     found.append(make_findings("declared_only", declared, words, effect_ha=stands_in))
-    found.append(checks.check_declared(usable, usable["area_ha"].to_numpy()))
 
     tell("sharing overlaps", 0, total)
-    once = count_once(usable, usable["counted_area_ha"])
-    found.append(once.findings)
+    area, counted = usable["area_ha"].to_numpy(), usable["counted_area_ha"]
+    steps: list[Callable[[], Any]] = [  # none needs the other, and each leaves the interpreter to the other for long
+        lambda: check_shapes(usable, area),
+        lambda: count_once(usable, counted),
+        lambda: checks.check_declared(usable, area),
+    ]
+    shapes, once, differing = ordered_map(lambda step: step(), steps)
+    found += [shapes, differing, once.findings]
     if members is not None:
         found.append(checks.check_members(usable, members, sharers))
     tell("sharing overlaps", total, total)

@@ -1,5 +1,6 @@
 """The files that an office brings beside plots and members, read into the evidence of a run."""
 
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,24 @@ from geomap.supply.choice import Choice
 from geomap.supply.contracts import read_contracts
 from geomap.supply.deliveries import read_deliveries
 from geomap.supply.evidence import read_commitments, read_field_estimates
-from geomap.supply.outlook import Evidence, season_after
+from geomap.supply.months import parse_season
 from geomap.supply.settings import EVERYONE, SETTING_NAMES, TEXTS, read_settings
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a cooperative brings beside its plots. All kilograms are of the run's product form.
+
+    deliveries, contracts, field_estimates, commitments : as their readers return them. settings : of `read_settings`.
+    as_of : ISO date up to which the deliveries of the season itself are complete; their last date where not given.
+    """
+
+    deliveries: pd.DataFrame | None = None
+    contracts: pd.DataFrame | None = None
+    field_estimates: pd.DataFrame | None = None
+    commitments: pd.DataFrame | None = None
+    settings: pd.DataFrame | None = None
+    as_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,8 +82,10 @@ def read_evidence(
 
     Raises
     ------
-    NumberError : a delivered share outside 0–1. FileError, ColumnError, UnknownNameError : as the readers say.
+    NumberError : a delivered share outside 0–1, or `as_of` that is no date.
+    FileError, ColumnError, UnknownNameError : as the readers say.
     """
+    _require_day(brought.as_of)
     if not brought.is_evidence:
         return None, []
     settings, found = _settings(brought, chosen)
@@ -96,6 +115,20 @@ def read_evidence(
     return Evidence(settings=settings, as_of=brought.as_of, **tables), [join_findings(found)]
 
 
+def _require_day(text: str | None) -> None:
+    """Raise where the text is there and no ISO date."""
+    if text is None:
+        return
+    try:
+        datetime.date.fromisoformat(text)
+    except ValueError:
+        raise NumberError(
+            f"'{text[:60]}' is no date.",
+            why="It is the day up to which the deliveries of the season are complete.",
+            todo="Write it as 2027-01-31.",
+        ) from None
+
+
 def _settings(brought: Brought, chosen: Choice) -> tuple[pd.DataFrame | None, list[pd.DataFrame]]:
     """Settings per cooperative; a delivered share that was told for all stands where a cooperative tells none."""
     settings, found = None, []
@@ -114,5 +147,17 @@ def _settings(brought: Brought, chosen: Choice) -> tuple[pd.DataFrame | None, li
     if settings is None or EVERYONE not in settings.index:
         empty = {name: "" if name in TEXTS else float("nan") for name in SETTING_NAMES[1:]}
         row = pd.DataFrame([empty], index=pd.Index([EVERYONE], name="cooperative_id", dtype="str"))
-        settings = row if settings is None else pd.concat([settings, row.astype(settings.dtypes.to_dict())])
+        settings = row if settings is None else pd.concat([row.astype(settings.dtypes.to_dict()), settings])
     return settings.assign(delivered_share=settings["delivered_share"].fillna(share)), found
+
+
+def season_after(deliveries: pd.DataFrame) -> str | None:
+    """The season after the last one with deliveries; None without any.
+
+    Examples
+    --------
+    >>> season_after(pd.DataFrame({"season": ["2024/25", "2025/26"]}))
+    '2026/27'
+    """
+    years = [parse_season(text) for text in sorted(set(deliveries["season"].tolist())) if text]
+    return f"{max(years) + 1}/{(max(years) + 2) % 100:02d}" if years else None

@@ -14,7 +14,7 @@ from geomap.landcover.extract import Extraction, class_areas
 from geomap.landcover.layer import layer_means
 from geomap.landcover.product import Product
 from geomap.lookup import is_among
-from geomap.plots.join import inactive_plots
+from geomap.plots.join import ONE_COOPERATIVE, inactive_plots
 from geomap.plots.member_shares import plot_shares
 from geomap.plots.members import active_members
 from geomap.plots.prepare import prepare_plots
@@ -120,7 +120,8 @@ def past_seasons(
         then, plots = people, land.plots
         if everyone is not None:
             plots, _ = inactive_plots(plots, everyone, season)
-            then = with_sharers(active_members(everyone, season), plot_shares(plots, shares, season=season), plots)
+            there = _at_home(active_members(everyone, season), plots)
+            then = with_sharers(there, plot_shares(plots, shares, season=season), plots)
         owners = plot_shares(plots, shares, season=season)
         items, _, _ = figures.items(replace(land, plots=plots), then, owners, season)
         return items, None if everyone is None else then.index
@@ -129,18 +130,24 @@ def past_seasons(
 
 
 def with_those_who_left(people: pd.DataFrame, everyone: pd.DataFrame | None) -> pd.DataFrame:
-    """Members of today and those who left: deliveries are of both."""
+    """Members of today and those who left: deliveries are of both. Who names no cooperative left the only one."""
     if everyone is None:
         return people
-    return pd.concat([people, everyone[~is_among(everyone.index, people.index)]])
+    left, homes = everyone[~is_among(everyone.index, people.index)], people["cooperative_id"].unique()
+    if len(homes) == 1:
+        left = left.assign(cooperative_id=left["cooperative_id"].where(~_is_blank(left["cooperative_id"]), homes[0]))
+    return pd.concat([people, left])
 
 
 def median_altitude(plots: gpd.GeoDataFrame, people: pd.DataFrame) -> "pd.Series[float] | None":
     """Median altitude of each cooperative's plots, else of its members, in metres; None where nobody knows it."""
-    for table in (plots, people):
-        if "altitude_m" in table and pd.api.types.is_numeric_dtype(table["altitude_m"]):
-            return table.groupby("cooperative_id")["altitude_m"].median()
-    return None
+    medians = [
+        table.groupby("cooperative_id")["altitude_m"].median().dropna()
+        for table in (plots, people)
+        if "altitude_m" in table and pd.api.types.is_numeric_dtype(table["altitude_m"])
+    ]
+    known = pd.concat(medians) if medians else pd.Series(dtype=float)
+    return None if known.empty else known[~known.index.duplicated()].sort_index()
 
 
 def with_sharers(people: pd.DataFrame, owners: pd.DataFrame, plots: gpd.GeoDataFrame) -> pd.DataFrame:
@@ -150,3 +157,14 @@ def with_sharers(people: pd.DataFrame, owners: pd.DataFrame, plots: gpd.GeoDataF
         return people
     at_plot = plots[["cooperative_id", "community"]].reindex(new["plot_id"]).set_axis(new.index)
     return pd.concat([people, at_plot.assign(name="", declared_area_ha=float("nan"))]).sort_index()
+
+
+def _at_home(members: pd.DataFrame, plots: gpd.GeoDataFrame) -> pd.DataFrame:
+    """The members with the cooperative of their plots where they name none, as `join_members` has it for today's."""
+    of_plots = plots.sort_index(kind="stable").drop_duplicates("member_id").set_index("member_id")["cooperative_id"]
+    named = members["cooperative_id"].where(~_is_blank(members["cooperative_id"]), of_plots.reindex(members.index))
+    return members.assign(cooperative_id=named.fillna(ONE_COOPERATIVE).astype("str"))
+
+
+def _is_blank(texts: "pd.Series[str]") -> "pd.Series[bool]":
+    return texts.fillna("").str.strip() == ""

@@ -13,6 +13,7 @@ from geomap.lookup import is_among
 from geomap.supply.alarm import COOPERATIVE_COLUMNS, MEMBER_COLUMNS, alarm_findings, cooperative_alarms, member_alarms
 from geomap.supply.available import available
 from geomap.supply.backtest import BackTest, backtest
+from geomap.supply.brought import Evidence
 from geomap.supply.calibrate import Calibration, calibrate
 from geomap.supply.certificates import certificate_sets, certificate_shares
 from geomap.supply.choice import Choice
@@ -29,6 +30,7 @@ from geomap.supply.settings import delivered_shares, of_cooperative, setting_row
 from geomap.supply.supplied import item_supply
 from geomap.supply.told import COLUMNS as TOLD_COLUMNS
 from geomap.supply.told import Kind, what_was_told
+from geomap.supply.totals import interval
 
 MOST_STEPS: Final = 20_000
 """Members up to which next steps are tried out; each of them calibrates anew."""
@@ -38,22 +40,6 @@ MOST_ALARMS: Final = 100
 
 Past = Callable[[str], tuple[Items, Collection[str] | None]]
 """Past season → what the land could bear then, and who was a member."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a cooperative brings beside its plots. All kilograms are of the run's product form.
-
-    deliveries, contracts, field_estimates, commitments : as their readers return them. settings : of `read_settings`.
-    as_of : ISO date up to which the deliveries of the season itself are complete; their last date where not given.
-    """
-
-    deliveries: pd.DataFrame | None = None
-    contracts: pd.DataFrame | None = None
-    field_estimates: pd.DataFrame | None = None
-    commitments: pd.DataFrame | None = None
-    settings: pd.DataFrame | None = None
-    as_of: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +82,14 @@ class Outlook:
     settings: pd.DataFrame | None
     contracts: pd.DataFrame | None
     findings: pd.DataFrame
+
+    @property
+    def cooperatives(self) -> pd.DataFrame:
+        """As `Calibration.cooperatives`, with the supply that takes in what has come of the season so far."""
+        mean, var = (self.totals[name].to_numpy(float) for name in ("mean_kg", "var"))
+        quantiles = {f"supply_p{100 * q:.0f}_kg": interval(mean, var, q) for q in (0.1, 0.5, 0.9)}
+        known = self.calibration.cooperatives.reindex(self.totals.index)
+        return known.assign(supply_kg=mean, var=var, **quantiles)
 
     @property
     def has_supply(self) -> bool:
@@ -268,18 +262,6 @@ def _calibrated(
     table = found.cooperatives
     words = table["evidence"].where(~is_among(table.index, own.index), "commitments")
     return replace(found, cooperatives=table.assign(evidence=words))
-
-
-def season_after(deliveries: pd.DataFrame) -> str | None:
-    """The season after the last one with deliveries; None without any.
-
-    Examples
-    --------
-    >>> season_after(pd.DataFrame({"season": ["2024/25", "2025/26"]}))
-    '2026/27'
-    """
-    years = [parse_season(text) for text in sorted(set(deliveries["season"].tolist())) if text]
-    return f"{max(years) + 1}/{(max(years) + 2) % 100:02d}" if years else None
 
 
 def no_contracts() -> pd.DataFrame:

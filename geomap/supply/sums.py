@@ -12,7 +12,7 @@ from geomap.supply.supplied import supply_sums
 from geomap.supply.totals import totals
 
 if TYPE_CHECKING:
-    from geomap.supply.calibrate import Calibration
+    from geomap.supply.outlook import Outlook
 
 NONE: Final = "(none)"
 """Stands for a missing value of an attribute that is summed by."""
@@ -48,17 +48,17 @@ def attribute_labels(
     return labels
 
 
-def group_sums(items: Items, group: "pd.Series[Any]", calibration: "Calibration | None" = None) -> pd.DataFrame:
+def group_sums(items: Items, group: "pd.Series[Any]", outlook: "Outlook | None" = None) -> pd.DataFrame:
     """Members, plots, hectares and potential of each group of items.
 
-    Hectares are those of plots; kilograms include members without a plot (`unmapped_kg` is their part). Without a
-    calibration the supply columns are empty: potential alone is no evidence of it.
+    Hectares are those of plots; kilograms include members without a plot (`unmapped_kg` is their part). Without an
+    outlook the supply columns are empty: potential alone is no evidence of it.
 
     Parameters
     ----------
     items : plots, or parts of them that members share, and members without one.
     group : label of each item, in their order.
-    calibration : of a target that was made of these items.
+    outlook : whose calibration had a target made of these items; with what has come of the season so far.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def group_sums(items: Items, group: "pd.Series[Any]", calibration: "Calibration 
     sums["potential_kg"] = found["mean_kg"]
     for quantile in ("p10", "p50", "p90"):
         sums[f"potential_{quantile}_kg"] = found[quantile]
-    if calibration is not None:
-        supply = supply_sums(items, calibration, group).drop(columns="var")
+    if outlook is not None:
+        supply = supply_sums(items, outlook.calibration, group, outlook.totals).drop(columns="var")
         sums[supply.columns] = supply.reindex(sums.index)
     return sums.reindex(columns=SUM_COLUMNS).assign(var=found["var"]).sort_index().reset_index()

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from geomap.supply.items import Items, shared_by
-from geomap.supply.totals import interval, totals
+from geomap.supply.totals import interval
+from geomap.supply.totals import totals as exact_totals
 
 if TYPE_CHECKING:
     from geomap.supply.calibrate import Calibration
@@ -18,7 +19,7 @@ _OF_ONE: Final = {("plot_id",), ("member_id", "season")}
 """What shares the errors of a plot or member alone."""
 
 
-def item_supply(items: Items, calibration: "Calibration") -> "pd.Series[float]":
+def item_supply(items: Items, calibration: "Calibration", totals: pd.DataFrame | None = None) -> "pd.Series[float]":
     """Mean supply of each item in kilograms: the member's supply, divided by what its items can bear.
 
     NaN where the cooperative has no supply. Same index and order as `items.table`; adds up to the cooperatives.
@@ -26,6 +27,8 @@ def item_supply(items: Items, calibration: "Calibration") -> "pd.Series[float]":
     Parameters
     ----------
     items : those that the calibration's target was made of.
+    totals : index cooperative_id; mean_kg, var: of `Outlook.totals`, moved by what has come of the season so far. The
+        calibration's own where not given. What has come moves all members of a cooperative alike.
     """
     keys = ["cooperative_id", "member_id"]
     people = calibration.members.rename_axis("member_id").reset_index().set_index(keys)
@@ -35,10 +38,15 @@ def item_supply(items: Items, calibration: "Calibration") -> "pd.Series[float]":
     mean = items.table["mean_kg"].to_numpy(float)
     supply = mean * found
     served = calibration.cooperatives["supply_kg"].reindex(items.table["cooperative_id"]).notna().to_numpy()
+    if totals is not None:
+        moved = totals["mean_kg"] / calibration.cooperatives["supply_kg"].reindex(totals.index)
+        supply = supply * moved.reindex(items.table["cooperative_id"]).fillna(1.0).to_numpy(float)
     return pd.Series(np.where(served & (mean == 0), 0.0, supply), index=items.table.index, name="supply_kg")
 
 
-def supply_sums(items: Items, calibration: "Calibration", group: "pd.Series[Any]") -> pd.DataFrame:
+def supply_sums(
+    items: Items, calibration: "Calibration", group: "pd.Series[Any]", totals: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Supply of each group with its interval, in kilograms (var: kg²).
 
     Means add up. A cooperative has the interval of the calibration. A part of it, a share w of its supply, has
@@ -51,13 +59,15 @@ def supply_sums(items: Items, calibration: "Calibration", group: "pd.Series[Any]
     ----------
     items : those that the calibration's target was made of.
     group : label of each item, in their order.
+    totals : as for `item_supply`. Cooperatives keep their correlations, whatever has come.
 
     Returns
     -------
     DataFrame : index group, sorted; `SUPPLY_COLUMNS`, then var. NaN where a cooperative in the group has no supply: a
         sum over the others would look like one over all.
     """
-    supply = item_supply(items, calibration)
+    supply = item_supply(items, calibration, totals)
+    whole = _whole(calibration, totals)
     coop = items.table["cooperative_id"]
     labels, coops = group.astype("str").to_numpy(dtype=object), coop.to_numpy(dtype=object)
     parts = pd.DataFrame({"group": labels, "cooperative_id": coops, "kg": supply.to_numpy()})
@@ -65,22 +75,30 @@ def supply_sums(items: Items, calibration: "Calibration", group: "pd.Series[Any]
     known = parts["kg"].notna().to_numpy()
     own = _own(items.where(pd.Series(known, index=items.table.index)), supply[known])
     parts = parts[known].groupby(["group", "cooperative_id"])["kg"].sum().rename("kg").reset_index()
-    whole = calibration.cooperatives
-    parts["share"] = (parts["kg"] / whole["supply_kg"].reindex(parts["cooperative_id"]).to_numpy()).fillna(0.0)
+    parts["share"] = (parts["kg"] / whole["mean_kg"].reindex(parts["cooperative_id"]).to_numpy()).fillna(0.0)
     pair = pd.Series(labels[known], index=own.table.index) + "\x1f" + pd.Series(coops[known], index=own.table.index)
-    of_part = totals(own, pair)["var"].reindex(parts["group"] + "\x1f" + parts["cooperative_id"]).to_numpy()
-    of_coop = totals(own, own.table["cooperative_id"])["var"].reindex(parts["cooperative_id"]).to_numpy()
+    of_part = exact_totals(own, pair)["var"].reindex(parts["group"] + "\x1f" + parts["cooperative_id"]).to_numpy()
+    of_coop = exact_totals(own, own.table["cooperative_id"])["var"].reindex(parts["cooperative_id"]).to_numpy()
     parts["extra"] = np.maximum(of_part - parts["share"] ** 2 * of_coop, 0.0)
     parts["var"] = parts["share"] ** 2 * whole["var"].reindex(parts["cooperative_id"]).to_numpy()
     sums = parts.groupby("group")[["kg", "extra", "var"]].sum().reindex(missing.index, fill_value=0.0)
     counts = parts.groupby("group").size()
     for label in counts.index[counts > 1]:
         rows = parts[parts["group"] == label].set_index("cooperative_id")
-        sums.loc[label, "var"] = calibration.part(rows["share"])["var"]
+        spread = whole["spread"].reindex(rows.index).to_numpy(float)
+        sums.loc[label, "var"] = calibration.part(rows["share"] * spread)["var"]
     mean = sums["kg"].where(~missing).to_numpy(float)
     var = (sums["var"] + sums["extra"]).where(~missing).to_numpy(float)
     quantiles = {name: interval(mean, var, q) for name, q in zip(SUPPLY_COLUMNS[1:], (0.1, 0.5, 0.9), strict=True)}
     return pd.DataFrame({"supply_kg": mean, **quantiles, "var": var}, index=sums.index.rename("group"))
+
+
+def _whole(calibration: "Calibration", totals: pd.DataFrame | None) -> pd.DataFrame:
+    """Mean and variance of each cooperative, and its sd as a multiple of the calibration's."""
+    known = calibration.cooperatives.rename(columns={"supply_kg": "mean_kg"})[["mean_kg", "var"]]
+    whole = known if totals is None else totals.reindex(known.index)
+    ratio = np.divide(whole["var"], known["var"], out=np.ones(len(known)), where=(known["var"] > 0).to_numpy())
+    return whole.assign(spread=np.sqrt(ratio))
 
 
 def _own(items: Items, supply: "pd.Series[float]") -> Items:

@@ -6,6 +6,7 @@ from typing import Final, Literal
 import numpy as np
 import pandas as pd
 
+from geomap.supply.deliveries import season_sums, with_cooperatives
 from geomap.supply.months import parse_season
 
 Kind = Literal["field estimates", "commitments"]
@@ -28,11 +29,14 @@ def what_was_told(
 
     r = ln(delivered / told) of each past season with both, over the members (or the whole cooperative) that were told
     of; r ~ N(b, s²), b ~ N(0, .20²). With n seasons b̂ = Σ r / (n + s² / .20²) and s² starts at .20² with the weight of
-    four seasons. A row of a whole cooperative wins over rows of its members, a member's row over rows of plots.
+    four seasons. A row of a whole cooperative wins over rows of its members, a member's row over rows of plots. Of field
+    estimates of one plot (member, cooperative) and season the last day counts, and the mean over those who estimated;
+    commitments add up.
 
     Parameters
     ----------
-    told : of `read_field_estimates` or `read_commitments`; kg in the product form.
+    told : of `read_field_estimates` or `read_commitments`; kg in the product form. Rows of plots and members that are
+        not in `potential`, and name no cooperative where there are several, are left out.
     season : such as "2026/27".
     potential : member_id, plot_id, cooperative_id, mean_kg of the season: how much of it the figures cover.
     deliveries : of `read_deliveries`, with cooperatives; None without any.
@@ -55,9 +59,10 @@ def what_was_told(
     """
     homes = potential.drop_duplicates("member_id").set_index("member_id")["cooperative_id"]
     owners = potential.drop_duplicates("plot_id").set_index("plot_id")["member_id"]
-    rows = _placed(told, owners, homes)
-    now = rows[rows["season"] == season]
-    past = _ratios(rows, season, deliveries)
+    rows = _placed(told, kind, owners, homes)
+    coming = parse_season(season)
+    now = rows[rows["year"] == coming]
+    past = _ratios(rows[rows["year"] < coming], deliveries)
     found = []
     for coop, own in now.groupby("cooperative_id", sort=True):
         kg = float(own["kg"].sum())
@@ -76,40 +81,60 @@ def what_was_told(
     return pd.DataFrame(found, columns=COLUMNS)
 
 
-def _placed(told: pd.DataFrame, owners: "pd.Series[str]", homes: "pd.Series[str]") -> pd.DataFrame:
-    """Figures per cooperative, member and season: plots are summed to their member, the wider figure wins."""
-    rows = told[["cooperative_id", "member_id", "season", "kg"]].copy()
-    plot = told["plot_id"] if "plot_id" in told else pd.Series("", index=told.index)
-    of_plot = (plot != "") & (rows["member_id"] == "")
-    rows.loc[of_plot, "member_id"] = plot[of_plot].map(owners).fillna("").astype("str")
-    known = rows["member_id"].map(homes)
-    rows["cooperative_id"] = rows["cooperative_id"].where(rows["cooperative_id"] != "", known).fillna("").astype("str")
+def _placed(told: pd.DataFrame, kind: Kind, owners: "pd.Series[str]", homes: "pd.Series[str]") -> pd.DataFrame:
+    """Figures per cooperative, season and member: plots are summed to their member, the wider figure wins."""
+    told = told.sort_values("kg", kind="stable", ignore_index=True)
+    rows = told[["cooperative_id", "member_id", "season", "kg"]]
+    rows = rows.assign(
+        plot_id=told["plot_id"] if "plot_id" in told else "",
+        date=told["date"] if "date" in told else pd.NaT,
+        estimator=told["estimator"] if "estimator" in told else "",
+    )
+    of_plot = (rows["plot_id"] != "") & (rows["member_id"] == "")
+    rows.loc[of_plot, "member_id"] = rows.loc[of_plot, "plot_id"].map(owners).fillna("").astype("str")
+    rows = with_cooperatives(rows, homes)
     rows = rows[(rows["cooperative_id"] != "") & ~(of_plot & (rows["member_id"] == ""))]
+    if kind == "field estimates":
+        rows = _latest(rows)
     keys = ["cooperative_id", "season", "member_id"]
-    by_plot = (plot != "").reindex(rows.index)
+    by_plot = rows["plot_id"] != ""
     alone = rows[~by_plot].groupby(keys)["kg"].sum()
     sums = rows[by_plot].groupby(keys)["kg"].sum()
     sums = pd.concat([alone, sums[~sums.index.isin(alone.index)]]).rename("kg").reset_index()
     whole = sums[sums["member_id"] == ""].set_index(["cooperative_id", "season"]).index
     inside = pd.MultiIndex.from_frame(sums[["cooperative_id", "season"]]).isin(whole)
-    return sums[~inside | (sums["member_id"] == "").to_numpy()].sort_values(keys, ignore_index=True)
+    sums = sums[~inside | (sums["member_id"] == "").to_numpy()].sort_values(keys, ignore_index=True)
+    return sums.assign(year=[parse_season(text) for text in sums["season"].tolist()])
 
 
-def _ratios(rows: pd.DataFrame, season: str, deliveries: pd.DataFrame | None) -> pd.DataFrame:
-    """ln(delivered / told) of each cooperative and past season, over those who were told of."""
+def _latest(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per plot, member or cooperative and season: the last day's, the mean over those who estimated."""
+    keys = ["cooperative_id", "season", "member_id", "plot_id"]
+    last = rows.groupby(keys)["date"].transform("max")
+    rows = rows[((rows["date"] == last) | last.isna()).to_numpy()]
+    each = rows.groupby([*keys, "estimator"], as_index=False)["kg"].sum()
+    return each.groupby(keys, as_index=False)["kg"].mean()
+
+
+def _ratios(rows: pd.DataFrame, deliveries: pd.DataFrame | None) -> pd.DataFrame:
+    """ln(delivered / told) of each cooperative and past season, over those who were told of.
+
+    Of a whole cooperative the rows by member count where there are any: its own row is then their sum.
+    """
     if deliveries is None or rows.empty:
         return pd.DataFrame({"cooperative_id": [], "ratio": []})
-    coming = parse_season(season)
-    rows = rows[[parse_season(text) < coming if text else False for text in rows["season"].tolist()]]
-    by_member = deliveries.groupby(["cooperative_id", "season", "member_id"])["kg"].sum()
-    whole = by_member.groupby(level=[0, 1]).sum()
+    sums = season_sums(deliveries).set_index(["cooperative_id", "season", "member_id"])["kg"]
+    of_nobody = sums.index.get_level_values("member_id") == ""
+    members, whole = sums[~of_nobody], sums[of_nobody].droplevel("member_id")
+    of_all = members.groupby(level=[0, 1]).sum()
+    of_all = pd.concat([of_all, whole[~whole.index.isin(of_all.index)]])
     keys = pd.MultiIndex.from_frame(rows[["cooperative_id", "season", "member_id"]])
-    came = by_member.reindex(keys).fillna(0.0).to_numpy()
-    of_all = whole.reindex(keys.droplevel(2)).to_numpy()
-    rows = rows.assign(came=np.where(rows["member_id"] == "", of_all, came), known=~np.isnan(of_all))
-    sums = rows[rows["known"]].groupby(["cooperative_id", "season"])[["kg", "came"]].sum()
-    sums = sums[(sums > 0).all(axis=1)].reset_index()
-    return pd.DataFrame({"cooperative_id": sums["cooperative_id"], "ratio": np.log(sums["came"] / sums["kg"])})
+    came = members.reindex(keys).fillna(0.0).to_numpy()
+    everything = of_all.reindex(keys.droplevel(2)).to_numpy()
+    rows = rows.assign(came=np.where(rows["member_id"] == "", everything, came), known=~np.isnan(everything))
+    found = rows[rows["known"]].groupby(["cooperative_id", "season"])[["kg", "came"]].sum()
+    found = found[(found > 0).all(axis=1)].reset_index()
+    return pd.DataFrame({"cooperative_id": found["cooperative_id"], "ratio": np.log(found["came"] / found["kg"])})
 
 
 def _learned(ratios: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> tuple[float, float]:

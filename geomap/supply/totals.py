@@ -71,6 +71,10 @@ def totals(items: Items, group: "pd.Series | None" = None) -> pd.DataFrame:
     >>> round(float(np.sqrt(found["var"]["all"]) / found["mean_kg"]["all"]), 4)
     0.2435
     """
+    if group is not None and len(group) == len(items) and not group.isna().any() and group.is_unique:
+        order = np.argsort(group.to_numpy(dtype=object), kind="stable")
+        mean = items.table["mean_kg"].to_numpy(float)
+        return _summary(pd.Index(group.iloc[order], name="group"), mean[order], _alone(items)[order])
     labels, parts = _parts(items, group)
     var = np.sum([_variances(part, items.map_se)[0] for part in parts], axis=0)
     return _summary(labels, parts[0].sums(parts[0].vectors[:, 0]), var)
@@ -126,6 +130,15 @@ def interval(mean: npt.ArrayLike, var: npt.ArrayLike, q: float) -> Floats:
     mean, var = np.asarray(mean, dtype=float), np.asarray(var, dtype=float)
     s2 = np.log1p(np.divide(var, mean**2, out=np.zeros_like(mean + var), where=mean > 0))
     return np.asarray(mean * np.exp(NormalDist().inv_cdf(q) * np.sqrt(s2) - s2 / 2))
+
+
+def _alone(items: Items) -> Floats:
+    """Variance of each item by itself: S² ((1 + Σ share² (se² + .10²)) Π (1 + cv²) − 1)."""
+    mean, share = items.table["mean_kg"].to_numpy(float), items.map_share.to_numpy(float)
+    mapped = 1.0 + share**2 @ (items.map_se.to_numpy(float) ** 2 + error_cv("map_region") ** 2)
+    own = [items.cv[source].to_numpy(float) for source in _sources(items)]
+    factors = math.prod([1.0 + cv**2 for cv in own], start=np.ones(len(mean)))
+    return np.asarray(mean**2 * (mapped * factors - 1.0))
 
 
 @dataclass(frozen=True)
