@@ -44,6 +44,7 @@ bench: $(DEV) ## speed and memory against peers on data made here; figures in ou
 WORLDS ?= 100
 simulate: $(DEV) ## how often intervals hold in WORLDS=100 made worlds; figures in out/simulate
 	@$(PY) tests/simulations/simulate.py --worlds $(WORLDS) --out out/simulate
+	@$(PY) tests/simulations/alarms.py --out out/simulate
 
 SECONDS ?= 600
 fuzz: $(DEV) ## bent files through every reader, SECONDS=600 each; what was found in out/fuzz

@@ -9,6 +9,7 @@ decoding alone; machines differ, so read the ratios.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -49,7 +50,7 @@ sys.exit(child.returncode)
 """
 
 _CALIBRATE = """
-import resource, sys, time
+import re, sys, time
 import pandas as pd, psutil
 from geomap.supply.calibrate import calibrate
 from geomap.supply.history import History
@@ -60,7 +61,7 @@ before = psutil.Process().memory_info().rss / 2**20
 start = time.perf_counter()
 found = calibrate(History(members, totals), target)
 seconds = time.perf_counter() - start
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024  # of this process alone
 print(seconds, peak - before, len(target), len(found.cooperatives))
 """
 
@@ -170,6 +171,7 @@ def bench(folder: Path, *, size: int, plots: int, repeat: int) -> dict[str, Any]
     seconds: dict[str, float] = {}
     made = folder / f"world-{size}-{plots}"
     seconds["make data"], paths = timed(lambda: bench_world(made, seed=1, size=size, plots=plots))
+    os.sync()  # data on their way to the disk would slow what is timed first
     table = gpd.read_parquet(paths.plots).set_index("plot_id").sort_index()
     table["area_ha"] = area_ha(table.geometry)  # plots come measured to land cover, as in a run
     legend, flat = product(PRODUCT), table.reset_index()[["plot_id", "geometry"]]
@@ -189,6 +191,7 @@ def bench(folder: Path, *, size: int, plots: int, repeat: int) -> dict[str, Any]
     seconds["checks and overlaps"], _ = timed(lambda: prepare_plots(read, country="CO"))
     crowded = crowded_plots(size, plots * 3 // 2)
     seconds["overlaps of half as many more plots"], once = timed(lambda: count_once(crowded, crowded["area_ha"]))
+    os.sync()
     seconds["whole estimate"], peak_mb = whole_estimate(paths.plots, paths.landcover, folder / "estimate")
     seconds["calibrating, 3 seasons"], calibrating_mb, members = calibration(made, max(20, plots // 70))
     largest = float(f"{largest_difference(found.classes, theirs, area_ha(table.geometry)):.1e}")
@@ -216,7 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=36_000, help="cells on each side of the raster")
     parser.add_argument("--plots", type=int, default=100_000)
-    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("out/bench"))
     chosen = parser.parse_args()
     figures = bench(chosen.out, size=chosen.size, plots=chosen.plots, repeat=chosen.repeat)
