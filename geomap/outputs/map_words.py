@@ -27,6 +27,7 @@ SHARE_RULES: Final = (
     "few even on 80 × 80 km, their kilograms are suppressed on the map and count only in the sums."
 )
 NO_CELLS: Final = "Suppressed: no area has enough members to be shown on a map."
+LEFT_OUT_LEGEND: Final = {"title": "Left out", "classes": [{"label": "plot that does not count", "gone": True}]}
 FINDING_LEGEND: Final = {"title": "Findings", "classes": [{"label": "plot with a finding", "mark": True}]}
 
 _NAME_LIMIT: Final = 200

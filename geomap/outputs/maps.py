@@ -38,6 +38,8 @@ _SHARE_CELL_M: Final = 100.0
 _PLOT_OPACITY: Final = 0.85
 _CELL_OPACITY: Final = 0.65
 _MARK: Final = {"color": "#a3155a", "weight": 2, "dashArray": "4 3", "fill": False}
+_GONE: Final = {"color": "#1b1b1b", "weight": 2, "dashArray": "2 5", "fill": False}
+_STYLES: Final = {"marks": _MARK, "gone": _GONE}
 _FOR_SCRIPT: Final = "map_label noun dots columns rows facts details notes flagged left_out labels empty area".split()
 _NOT_GIVEN: Final[Json] = {"notes": {}, "flagged": [], "left_out": [], "labels": None, "empty": "", "dots": False}
 
@@ -74,9 +76,14 @@ def _plots_page(run: "Run") -> Json:
     notes, flagged = _findings(run)
     shapes = _features(plots.geometry, classes)
     marks = [shape for shape in shapes if shape["id"] in set(flagged)]
+    gone = _left_out_nearby(run)
     legend = [words.scale(f"Potential of a plot, kg {words.form(run)} a year", breaks, classes, opacity=_PLOT_OPACITY)]
     return {
-        "layers": {"shapes": ("Plots", shapes), "marks": ("Plots with findings", marks)},
+        "layers": {
+            "shapes": ("Plots", shapes),
+            "marks": ("Plots with findings", marks),
+            "gone": ("Plots left out", gone),
+        },
         "opacity": _PLOT_OPACITY,
         "area": _bounds(plots.geometry),
         "dots": True,
@@ -98,8 +105,20 @@ def _plots_page(run: "Run") -> Json:
         "notes": notes,
         "flagged": flagged,
         "left_out": words.left_out(run),
-        "legend": legend + ([words.FINDING_LEGEND] if marks else []),
+        "legend": legend + ([words.FINDING_LEGEND] if marks else []) + ([words.LEFT_OUT_LEGEND] if gone else []),
     }
+
+
+def _left_out_nearby(run: "Run") -> list[Json]:
+    """Outlines of plots that were left out, as they were drawn; those far from all others are only listed."""
+    area = _bounds(run.plots.geometry)
+    if area is None or len(run.left_out) == 0:
+        return []
+    west, south, east, north = widened(area)
+    limits = shapely.bounds(run.left_out.geometry.to_numpy())
+    with np.errstate(invalid="ignore"):
+        near = (limits[:, 0] >= west) & (limits[:, 2] <= east) & (limits[:, 1] >= south) & (limits[:, 3] <= north)
+    return _features(run.left_out.geometry[near], [-1] * int(near.sum()))
 
 
 def _plot_rows(run: "Run") -> Json:
@@ -261,7 +280,7 @@ def _draw(layers: Mapping[str, tuple[str, list[Json]]], opacity: float, context:
         folium.raster_layers.ImageOverlay(context.url, bounds=corners, name="Land cover", pixelated=True).add_to(view)
     for key, (title, features) in layers.items():
         if features:
-            style = _mark_style if key == "marks" else partial(_shape_style, opacity=opacity)
+            style = partial(_line_style, key) if key in _STYLES else partial(_shape_style, opacity=opacity)
             collection = {"type": "FeatureCollection", "features": features}
             point = folium.CircleMarker(radius=6, fill=True)
             layer = folium.GeoJson(collection, name=title, style_function=style, marker=point)
@@ -277,8 +296,8 @@ def _shape_style(feature: Json, opacity: float) -> Json:
     return {"color": line, "weight": 1, "fillColor": fill, "fillOpacity": opacity}
 
 
-def _mark_style(feature: Json) -> Json:
-    return dict(_MARK)
+def _line_style(key: str, feature: Json) -> Json:
+    return dict(_STYLES[key])
 
 
 def _features(geometry: Any, classes: Sequence[int]) -> list[Json]:

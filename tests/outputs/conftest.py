@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -71,6 +71,7 @@ class FakeRun:
     product: SimpleNamespace
     timings: dict[str, float]
     outlook: None = None
+    left_out: gpd.GeoDataFrame = field(default_factory=lambda: gpd.GeoDataFrame(geometry=[], crs="EPSG:4326"))
     next_steps: pd.DataFrame | None = None
 
 

@@ -87,7 +87,7 @@ def test_a_member_is_as_sure_as_the_cooperative_but_for_its_own_errors():
     var = calibration.cooperatives["var"]["C"] / 4 + 1250.0
     assert found["supply_kg"].tolist() == pytest.approx([100.0, 100.0])
     assert found["var"].tolist() == pytest.approx([var, var])
-    assert found["supply_p10_kg"].tolist() == pytest.approx([interval(100.0, var, 0.1)] * 2)
+    assert found["supply_p10_kg"].tolist() == pytest.approx([float(interval(100.0, var, 0.1))] * 2)
 
 
 def test_a_members_season_is_an_error_of_its_own_too():

@@ -6,6 +6,7 @@
   const map = window[data.names.map];
   const shapes = window[data.names.shapes];
   const marks = window[data.names.marks];
+  const gone = window[data.names.gone]; // left out: no row of the table, so nothing to open
   const byId = (id) => document.getElementById(id);
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   const PAGE = 200;
@@ -24,8 +25,8 @@
 
   // The legend and the cooperatives
   const legendList = (title, classes) => {
-    const items = classes.map(({ label, color, mark }) => {
-      const swatch = element("span", { className: mark ? "swatch mark" : "swatch" });
+    const items = classes.map(({ label, color, mark, gone }) => {
+      const swatch = element("span", { className: mark ? "swatch mark" : gone ? "swatch gone" : "swatch" });
       if (color) swatch.style.backgroundColor = color;
       return element("li", {}, swatch, element("span", { textContent: label }));
     });
@@ -103,7 +104,7 @@
   marks?.eachLayer(onClick);
 
   // Plots of a few pixels are drawn as dots until they are large enough to be seen
-  const addDots = (group, style) => {
+  const addDots = (group, style, opens = true) => {
     const dots = L.layerGroup();
     const sizes = [];
     group.eachLayer((layer) => {
@@ -112,7 +113,7 @@
       sizes.push(map.project(bounds.getNorthEast(), 10).distanceTo(map.project(bounds.getSouthWest(), 10)));
       const dot = L.circleMarker(bounds.getCenter(), { ...style, ...(style.fill === false ? {} : { fillColor: layer.options.fillColor }) });
       dot.feature = layer.feature;
-      dots.addLayer(onClick(dot));
+      dots.addLayer(opens ? onClick(dot) : dot);
     });
     const median = sizes.sort((a, b) => a - b)[Math.floor(sizes.length / 2)];
     const update = () => {
@@ -125,6 +126,7 @@
   };
   if (data.dots && shapes) addDots(shapes, { radius: 5, weight: 1, color: "#fff", fillOpacity: 1 });
   if (data.dots && marks) addDots(marks, { radius: 8, weight: 2, color: "#a3155a", dashArray: "3 3", fill: false });
+  if (data.dots && gone) addDots(gone, { radius: 7, weight: 2, color: "#1b1b1b", dashArray: "1 4", fill: false }, false);
 
   // Totals written into cells that are wide enough
   if (data.labels) {
