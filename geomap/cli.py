@@ -4,6 +4,7 @@ import ctypes
 import gc
 import importlib
 import json
+import math
 import os
 import sys
 import threading
@@ -524,7 +525,7 @@ def _brought(**given: Any) -> "Brought":
     """What was brought; lists of nothing are left out."""
     from geomap.supply.brought import Brought
 
-    told: dict[str, Any] = {name: value for name, value in given.items() if value}
+    told: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     several: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
     return Brought(**several)
 
@@ -576,8 +577,8 @@ def _print_supply(run: "Run", form: str) -> None:
     rows = [
         [
             str(row["id"]),
-            f"{row['supply_kg']:,.0f}",
-            f"{row['supply_p10_kg']:,.0f} – {row['supply_p90_kg']:,.0f}",
+            _kilograms(row["supply_kg"]),
+            f"{_kilograms(row['supply_p10_kg'])} – {_kilograms(row['supply_p90_kg'])}",
             str(evidence.get(row["id"], "")),
         ]
         for row in [*run.cooperatives.to_dict("records"), run.total.to_dict()]
@@ -588,6 +589,10 @@ def _print_supply(run: "Run", form: str) -> None:
     )
     if run.outlook.backtest is not None:
         _print(run.outlook.backtest.sentence)
+
+
+def _kilograms(value: float) -> str:
+    return f"{value:,.0f}" if math.isfinite(value) else "not known"
 
 
 def _percent(value: Any) -> str:

@@ -31,11 +31,11 @@ from geomap.plots.prepare import Prepared, prepare_plots
 from geomap.provenance import assumptions, described, parameters, versions, warnings
 from geomap.supply.choice import Choice, choose
 from geomap.supply.crop_tables import CropTables
-from geomap.supply.crops import is_declared_for
+from geomap.supply.crops import Crop, is_declared_for
 from geomap.supply.items import Items
 from geomap.supply.land import Figures, land_of_others, median_altitude, past_seasons, with_sharers, with_those_who_left
 from geomap.supply.months import COLUMNS as MONTH_COLUMNS
-from geomap.supply.months import months
+from geomap.supply.months import months, season_text
 from geomap.supply.narrow import next_steps, what_would_narrow
 from geomap.supply.pricing import by_cooperative, priced, sentence
 from geomap.supply.sums import SUM_COLUMNS, attribute_labels, group_sums
@@ -154,7 +154,7 @@ def estimate_files(
     if shares is not None:
         options["shares"], said = _read_shares(Path(shares))
         found.append(said)
-    options["evidence"], more = read_evidence(brought, chosen, people)
+    options["evidence"], more = read_evidence(brought, chosen, _homes(table) if people is None else people)
     found += [own, *more]
     if brought.yields is not None:
         options["yields"], said = read_yields(Path(brought.yields), crop=chosen.crop, tables=chosen.tables)
@@ -167,6 +167,12 @@ def estimate_files(
     clock.lap("hash inputs")
     run = estimate(table, rasters, members=people, findings=found, inputs=described_files, progress=progress, **options)
     return replace(run, timings={**clock.seconds, **run.timings})
+
+
+def _homes(plots: gpd.GeoDataFrame) -> pd.DataFrame | None:
+    """Cooperative of each member that a plot names: quintals and loads are those of the cooperative."""
+    owned = plots[plots["member_id"] != ""].drop_duplicates("member_id").set_index("member_id")
+    return owned[["cooperative_id"]] if len(owned) else None
 
 
 def read_inputs(
@@ -266,8 +272,8 @@ def estimate(
     RasterError, CrsError : see `class_areas`.
     """
     clock = _Clock()
-    season = season or _next_season(evidence)
     chosen = choose(crop, country, form=form, season=season, base_yield_kg=base_yield_kg, tables=tables)
+    chosen = chosen if chosen.season else replace(chosen, season=_next_season(evidence, chosen.crop))
     legend = named_product(product)
     ours, other = _of_this_crop(plots.sort_index(kind="stable"), chosen)
     said, everyone, before = [*findings, other], members, ours.iloc[:0]
@@ -281,7 +287,7 @@ def estimate(
     by = columns_to_sum_by(by, ours, members)
     joined = join_members(ours, members, attributes=by)
     owners = plot_shares(joined.plots, shares, season=chosen.season)
-    people = with_sharers(joined.members, owners, joined.plots)
+    people = with_sharers(joined.members, owners, joined.plots, only=everyone is None)
     prepared = prepare_plots(
         joined.plots, members, country=chosen.country, sharers=owners["member_id"].unique(), progress=progress
     )
@@ -305,7 +311,7 @@ def estimate(
             evidence,
             chosen=chosen,
             members=with_those_who_left(people, everyone),
-            plots=prepared.plots,
+            plots=prepared.plots if "certification" in ours else None,
             altitude=median_altitude(prepared.plots, people),
             progress=progress,
         )
@@ -320,8 +326,8 @@ def estimate(
     clock.lap("totals")
     table = _plot_table(prepared, extraction, items, expected)
     monthly = _monthly(cooperatives, chosen)
-    if outlook is not None:
-        monthly = pd.concat([monthly, outlook.months], ignore_index=True)
+    if outlook is not None and len(outlook.months):
+        monthly = pd.concat([part for part in (monthly, outlook.months) if len(part)], ignore_index=True)
     found = priced(join_findings([*said, prepared.findings, extraction.findings]), table, cooperatives)
     result = Run(
         plots=table,
@@ -332,7 +338,7 @@ def estimate(
         total=total.drop("var"),
         months=monthly,
         outlook=outlook,
-        next_steps=_next_steps(items) if expected is None else expected.next_steps,
+        next_steps=expected.next_steps if expected is not None and expected.history is not None else _next_steps(items),
         variance=shares_of_variance,
         environment=environment(extraction.classes, prepared.plots["cooperative_id"]),
         findings=found,
@@ -345,7 +351,7 @@ def estimate(
             "tables": reference.versions(),
             "totals": {name: _number(total[name]) for name in SUM_COLUMNS},
             "assumptions": assumptions(chosen, legend, _used(ratios, items)),
-            "warnings": [*joined.warnings, *warnings(chosen, monthly, members)],
+            "warnings": [*joined.warnings, *warnings(chosen, monthly, members), *_unheard(evidence, outlook)],
             "findings": _told(by_cooperative(found, table, prepared.left_out)),
             "narrow": what_would_narrow(_of_all(shares_of_variance, expected), items),
             "evidence": _evidence(outlook),
@@ -358,13 +364,29 @@ def estimate(
     return result
 
 
-def _next_season(evidence: "Evidence | None") -> str | None:
-    """The season after the last delivery, where there are deliveries."""
+def _next_season(evidence: "Evidence | None", crop: Crop) -> str | None:
+    """The season that the deliveries are told to run in, else the one after the last delivery."""
     if evidence is None or evidence.deliveries is None:
         return None
     from geomap.supply.brought import season_after
 
-    return season_after(evidence.deliveries)
+    if evidence.as_of is None:
+        return season_after(evidence.deliveries)
+    day = pd.Timestamp(evidence.as_of)
+    return season_text(day.year - (day.month < crop.season_start_month))
+
+
+def _unheard(evidence: "Evidence | None", outlook: "Outlook | None") -> list[str]:
+    """What was brought and could not be used, in words."""
+    if evidence is not None and outlook is None:
+        return ["No season is known, so nothing was made of contracts, settings and estimates: give --season."]
+    if outlook is None:
+        return []
+    lost = [f"{row.cooperative_id}, {row.season}: {row.reason}" for row in outlook.calibration.left_out.itertuples()]
+    words = [f"Deliveries that teach nothing: {'; '.join(lost[:5])}{' …' if len(lost) > 5 else ''}."] if lost else []
+    if outlook.has_supply and outlook.calibration.cooperatives["supply_kg"].isna().any():
+        words.append("Some cooperatives have no evidence of supply; sums over all of them stay empty.")
+    return words
 
 
 def _evidence(outlook: "Outlook | None") -> str:
@@ -406,7 +428,7 @@ def _plot_table(
         potential_p90_kg=found["p90"],
         supply_kg=float("nan")
         if expected is None
-        else _per_plot(item_supply(items, expected.calibration, expected.totals)).reindex(index),
+        else _per_plot(item_supply(items, expected.calibration, expected.totals, expected.came)).reindex(index),
     )
 
 
@@ -440,7 +462,8 @@ def _variance(items: Items, expected: "Outlook | None") -> pd.DataFrame:
 def _of_all(shares: pd.DataFrame, expected: "Outlook | None") -> pd.DataFrame:
     """Shares of the variance of the whole supply, else of the whole potential."""
     quantity = "potential" if expected is None else "supply"
-    told = [] if expected is None else ["plot", "member_season"]  # deliveries by member are there
+    learned = expected is not None and expected.history is not None
+    told = ["plot", "member_season"] if learned else []  # deliveries by member are there
     of_all = (shares["cooperative_id"] == "all") & (shares["quantity"] == quantity)
     return shares[of_all & ~is_among(shares["source"], told)]
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
+from geomap.supply.certificates import certificates, set_name
+
 if TYPE_CHECKING:
     from geomap.supply.backtest import BackTest
     from geomap.supply.outlook import Outlook
@@ -64,7 +66,7 @@ def beside_of(outlook: "Outlook | None", *, form: str, next_steps: pd.DataFrame 
     known = Beside(settings=outlook.settings, told=outlook.told, next_steps=next_steps)
     if not outlook.has_supply:
         return known
-    supply, contracts = outlook.calibration.cooperatives, outlook.contracts
+    supply, contracts = outlook.cooperatives, outlook.contracts
     ready = _at_the_end(outlook.available)
     return replace(
         known,
@@ -95,9 +97,11 @@ def with_chances(contracts: pd.DataFrame, available: pd.DataFrame) -> pd.DataFra
     """
     keys = ["cooperative_id", "certification", "month"]
     months = sorted(set(available["month"]))
-    due = [month if month in months else months[-1] if months and not month else month for month in contracts["month"]]
+    known = contracts.assign(certification=[set_name(certificates(text)) for text in contracts["certification"]])
+    due = [min(max(month, months[0]), months[-1]) if months and month else months[-1:] for month in contracts["month"]]
+    due = [month if isinstance(month, str) else "".join(month) for month in due]
     chance = available.set_index(keys)["chance_of_its_own"]
-    asked = pd.MultiIndex.from_frame(contracts.assign(month=due)[keys])
+    asked = pd.MultiIndex.from_frame(known.assign(month=due)[keys])
     return contracts.assign(covered=chance.reindex(asked).to_numpy(float)).reset_index(drop=True)
 
 

@@ -111,7 +111,8 @@ def _cooperative(row: Mapping[str, Any], mapped: str) -> Json:
 
 def left_out(run: "Run") -> list[str]:
     """Plots kept out, each with its reason."""
-    out = run.findings[run.findings["action"] == "left_out"].drop_duplicates("plot_id")
+    out = run.findings[(run.findings["action"] == "left_out") & (run.findings["plot_id"] != "")]
+    out = out.drop_duplicates("plot_id")
     lines = [
         f"{name(plot)}: {plain(text, limit=500)}" for plot, text in zip(out["plot_id"], out["message"], strict=True)
     ]

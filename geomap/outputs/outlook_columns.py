@@ -50,6 +50,7 @@ OUTLOOK_DOCS: Final = {
     "nowcast.csv": {
         **_COOPERATIVE,
         "delivered_kg": ("kg", "What has come of the season so far"),
+        "day": ("date", "The day up to which deliveries count"),
         "expected_share": ("0–1", "Share of the season that usually has come by then"),
         **{name: (unit, f"{text}; of the season's total") for name, (unit, text) in _CASES.items()},
         **{f"rest_{name}": (unit, f"{text}; of what is still to come") for name, (unit, text) in _CASES.items()},

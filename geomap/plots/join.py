@@ -192,4 +192,6 @@ def _all_members(plots: gpd.GeoDataFrame, members: pd.DataFrame | None) -> pd.Da
     table = pd.concat([members, owners[~is_among(owners.index, members.index)]]).sort_index().rename_axis("member_id")
     at_plots = owners["cooperative_id"].reindex(table.index)
     coop = table["cooperative_id"].where(~_blank(table["cooperative_id"]), at_plots)
-    return table.assign(cooperative_id=coop.fillna(ONE_COOPERATIVE).astype("str"))
+    only = plots["cooperative_id"].unique()
+    home = str(only[0]) if len(only) == 1 else ONE_COOPERATIVE
+    return table.assign(cooperative_id=coop.fillna(home).astype("str"))

@@ -5,7 +5,7 @@ A kilogram that carries two certificates can serve either contract, but only onc
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from geomap.supply.calendars import lag_months, season_course
 from geomap.supply.certificates import certificates, set_name, set_of
 from geomap.supply.course import Course, Floats, chance_of, kilograms
 from geomap.supply.forecast import known_totals
+
+if TYPE_CHECKING:
+    from geomap.supply.crop_tables import CropTables
 
 AVAILABLE_COLUMNS: Final = [
     "cooperative_id",
@@ -45,6 +48,7 @@ def available(
     season: str,
     settings: pd.DataFrame | None = None,
     altitude: "pd.Series[float] | None" = None,
+    tables: "CropTables | None" = None,
 ) -> pd.DataFrame:
     """Kilograms that can still be sold under each certificate by the end of each month, and the chance to deliver.
 
@@ -85,7 +89,14 @@ def available(
     """
     totals = known_totals(totals)
     course = season_course(
-        totals.index, deliveries, crop=crop, country=country, season=season, settings=settings, altitude=altitude
+        totals.index,
+        deliveries,
+        crop=crop,
+        country=country,
+        season=season,
+        settings=settings,
+        altitude=altitude,
+        tables=tables,
     )
     ids = course.cooperatives
     course = course.later(lag_months(crop, "delivery_to_ready", settings, ids, "ready_days"))

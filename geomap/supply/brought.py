@@ -1,6 +1,7 @@
 """The files that an office brings beside plots and members, read into the evidence of a run."""
 
 import datetime
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from geomap.errors import NumberError
+from geomap.errors import FileError, NumberError
 from geomap.findings import join_findings
 from geomap.supply.choice import Choice
 from geomap.supply.contracts import read_contracts
@@ -97,6 +98,7 @@ def read_evidence(
         "tables": chosen.tables,
     }
     tables: dict[str, pd.DataFrame] = {}
+    _require_different(brought.deliveries)
     parts = [read_deliveries(path, **known) for path in brought.deliveries]
     if parts:
         tables["deliveries"] = pd.concat([table for table, _ in parts], ignore_index=True)
@@ -127,6 +129,21 @@ def _require_day(text: str | None) -> None:
             why="It is the day up to which the deliveries of the season are complete.",
             todo="Write it as 2027-01-31.",
         ) from None
+
+
+def _require_different(paths: Sequence[Path]) -> None:
+    """Refuse the same deliveries in two files: they would count twice."""
+    seen: dict[bytes, Path] = {}
+    for path in map(Path, paths):
+        if path.is_file():
+            digest = hashlib.sha256(path.read_bytes()).digest()
+            if digest in seen:
+                raise FileError(
+                    f"{seen[digest].name} and {path.name} hold the same deliveries.",
+                    why="They would count twice.",
+                    todo="Give each file of deliveries once.",
+                )
+            seen[digest] = path
 
 
 def _settings(brought: Brought, chosen: Choice) -> tuple[pd.DataFrame | None, list[pd.DataFrame]]:

@@ -9,7 +9,7 @@ The shares s_t of the twelve months in a past season, one of k, are Dirichlet(κ
 cooperatives of the origin deliver. κ is learned from the spread of the cooperative's own seasons, with a prior.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from geomap.supply.months import (
     season_months,
     season_numbers,
 )
+
+if TYPE_CHECKING:
+    from geomap.supply.crop_tables import CropTables
 
 ALPHA: Final = 15.5
 """How sure a prior calendar is of a cooperative's own (α₀); weak."""
@@ -54,6 +57,7 @@ def season_course(
     season: str,
     settings: pd.DataFrame | None = None,
     altitude: "pd.Series[float] | None" = None,
+    tables: "CropTables | None" = None,
 ) -> Course:
     """The course of the coming season's deliveries for each cooperative (module docstring).
 
@@ -67,14 +71,15 @@ def season_course(
         those with fewer than three days of delivery, or less than half of the kilograms dated, do not.
     settings : index cooperative_id; lag_days (harvest to delivery) where told, else the default of lags.csv.
     altitude : median altitude of each cooperative in metres, index cooperative_id; unknown ones are not moved.
+    tables : with the user's own crop and calendar.
 
     Returns
     -------
     Course : without a cooperative where neither a national calendar nor dated deliveries of the origin are known.
     """
-    start = find_crop(crop).season_start_month
+    start = find_crop(crop, tables=tables).season_start_month
     owner, shares = past_seasons(deliveries, season, start)
-    national = _national(crop, country, start)
+    national = _national(harvest_calendar(crop, country, tables), start)
     wanted = pd.Index(cooperatives).unique().sort_values()
     if national is None and not len(owner):
         wanted = wanted[:0]
@@ -195,8 +200,7 @@ def _posterior(prior: Floats, total: Floats, seasons: Floats, kappa: Floats) -> 
     return mean, 1.0 / (1.0 / (certain + 1.0) + certain / ((certain + 1.0) * (kappa + 1.0))) - 1.0, certain
 
 
-def _national(crop: str, country: str, start_month: int) -> Floats | None:
-    calendar = harvest_calendar(crop, country)
+def _national(calendar: "pd.Series[float]", start_month: int) -> Floats | None:
     if calendar.empty:
         return None
     return np.asarray(calendar.reindex(season_numbers(start_month)), dtype=float)

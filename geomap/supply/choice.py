@@ -6,7 +6,7 @@ import pandas as pd
 
 from geomap.supply import crops
 from geomap.supply.crop_tables import CropTables, reference_tables, rows_of
-from geomap.supply.months import parse_season
+from geomap.supply.months import parse_season, season_text
 
 
 @dataclass(frozen=True)
@@ -90,5 +90,5 @@ def choose(
         )
     conversion = crops.conversion(of_crop.name, base.form, form or of_crop.default_form, tables=tables)
     if season is not None:
-        parse_season(season)
+        season = season_text(parse_season(season))
     return Choice(of_crop, code, base, conversion, season, tables)

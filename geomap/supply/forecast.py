@@ -1,6 +1,6 @@
 """When the supply comes: kilograms by month and up to each month, and the shock year as a case of its own."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,9 @@ from geomap.supply.calendars import season_course
 from geomap.supply.course import Floats, kilograms
 from geomap.supply.months import COLUMNS, month_table, rows_of_crop
 from geomap.supply.totals import interval
+
+if TYPE_CHECKING:
+    from geomap.supply.crop_tables import CropTables
 
 CUMULATIVE: Final = ["cumulative_mean_kg", "cumulative_p10_kg", "cumulative_p50_kg", "cumulative_p90_kg"]
 FORECAST_COLUMNS: Final = [*COLUMNS, *CUMULATIVE, "calendar"]
@@ -25,6 +28,7 @@ def forecast(
     season: str,
     settings: pd.DataFrame | None = None,
     altitude: "pd.Series[float] | None" = None,
+    tables: "CropTables | None" = None,
 ) -> pd.DataFrame:
     """Kilograms that each cooperative can expect to receive in each month of a season, and up to its end.
 
@@ -59,7 +63,14 @@ def forecast(
     """
     totals = known_totals(totals)
     course = season_course(
-        totals.index, deliveries, crop=crop, country=country, season=season, settings=settings, altitude=altitude
+        totals.index,
+        deliveries,
+        crop=crop,
+        country=country,
+        season=season,
+        settings=settings,
+        altitude=altitude,
+        tables=tables,
     )
     totals = totals.reindex(course.cooperatives)
     mean, var = totals["mean_kg"].to_numpy(float), totals["var"].to_numpy(float)
@@ -104,7 +115,9 @@ def shock_case(totals: pd.DataFrame, *, crop: str, damage: "pd.Series[float] | N
     [['shock year', 650.0], ['declared damage', 900.0]]
     """
     totals = known_totals(totals)
-    row = rows_of_crop(reference.table("shocks"), crop).iloc[0]
+    shocks = reference.table("shocks")
+    known = rows_of_crop(shocks, crop)
+    row = (known if len(known) else shocks[shocks["crop"] == "other"]).iloc[0]
     lost = pd.Series(np.nan, index=totals.index) if damage is None else damage.astype(float).reindex(totals.index)
     if not lost.dropna().between(0.0, 1.0).all():
         raise NumberError(

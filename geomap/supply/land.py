@@ -123,6 +123,8 @@ def past_seasons(
             there = _at_home(active_members(everyone, season), plots)
             then = with_sharers(there, plot_shares(plots, shares, season=season), plots)
         owners = plot_shares(plots, shares, season=season)
+        if everyone is None:
+            then = with_sharers(then, owners, plots, only=True)
         items, _, _ = figures.items(replace(land, plots=plots), then, owners, season)
         return items, None if everyone is None else then.index
 
@@ -150,8 +152,15 @@ def median_altitude(plots: gpd.GeoDataFrame, people: pd.DataFrame) -> "pd.Series
     return None if known.empty else known[~known.index.duplicated()].sort_index()
 
 
-def with_sharers(people: pd.DataFrame, owners: pd.DataFrame, plots: gpd.GeoDataFrame) -> pd.DataFrame:
-    """The members, and a row for each that only the table of shares knows: at home where the plot is."""
+def with_sharers(
+    people: pd.DataFrame, owners: pd.DataFrame, plots: gpd.GeoDataFrame, *, only: bool = False
+) -> pd.DataFrame:
+    """The members, and a row for each that only the table of shares knows: at home where the plot is.
+
+    `only`: no others than owners; without a members file who farms no plot is known only by the plot's old name.
+    """
+    if only:
+        people = people[is_among(people.index, owners["member_id"])]
     new = owners[~is_among(owners["member_id"], people.index)].drop_duplicates("member_id").set_index("member_id")
     if new.empty:
         return people

@@ -1,7 +1,7 @@
 """When the kilograms of a season come: monthly shares from the harvest calendar, with an interval."""
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,9 @@ from geomap.errors import UnknownNameError
 from geomap.supply.course import Floats, kilograms, month_names, shifted
 from geomap.supply.crops import country_code
 from geomap.supply.crops import crop as find_crop
+
+if TYPE_CHECKING:
+    from geomap.supply.crop_tables import CropTables
 
 COLUMNS: Final = ["cooperative_id", "month", "quantity", "mean_kg", "p10_kg", "p50_kg", "p90_kg"]
 
@@ -48,14 +51,28 @@ def parse_season(text: str) -> int:
     )
 
 
+def season_text(year: int) -> str:
+    """A season by the year in which it begins.
+
+    Examples
+    --------
+    >>> season_text(2026), season_text(1999)
+    ('2026/27', '1999/00')
+    """
+    return f"{year}/{(year + 1) % 100:02d}"
+
+
 def rows_of_crop(table: pd.DataFrame, crop: str) -> pd.DataFrame:
     """Rows of a reference table for this crop; those of its kind ("coffee" for "coffee-arabica") where it has none."""
-    name = find_crop(crop).name
+    try:
+        name = find_crop(crop).name
+    except UnknownNameError:  # a crop of the user's own
+        name = crop
     own = table[table["crop"] == name]
     return own if len(own) else table[table["crop"] == name.partition("-")[0]]
 
 
-def harvest_calendar(crop: str, country: str) -> "pd.Series[float]":
+def harvest_calendar(crop: str, country: str, tables: "CropTables | None" = None) -> "pd.Series[float]":
     """Share of the year's crop per calendar month (1–12, adding up to 1); empty where no calendar is known.
 
     Equal shares within the months of a harvest; of two harvests the first has .75. Every calendar is weak or medium.
@@ -65,9 +82,8 @@ def harvest_calendar(crop: str, country: str) -> "pd.Series[float]":
     >>> harvest_calendar("coffee", "NI").round(2).to_dict()  # December to March
     {1: 0.25, 2: 0.25, 3: 0.25, 4: 0.0, 5: 0.0, 6: 0.0, 7: 0.0, 8: 0.0, 9: 0.0, 10: 0.0, 11: 0.0, 12: 0.25}
     """
-    rows = reference.table("calendars")
-    rows = rows[rows["country"] == country_code(country)]
-    rows = rows_of_crop(rows, crop)
+    rows = reference.table("calendars") if tables is None else tables.calendars
+    rows = rows_of_crop(rows[rows["country"] == country_code(country)], crop)
     if rows.empty:
         return pd.Series([], index=pd.Index([], name="month", dtype=int), name="share", dtype=float)
     shares = rows.groupby("month")["share"].sum().reindex(range(1, 13), fill_value=0.0).rename_axis("month")

@@ -8,7 +8,7 @@ With s = C/T, the share that has come, and x = ln(s / (1 − s)), this is a dens
 everything has come, is one point at T = C.
 """
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,9 @@ from geomap.supply.crops import crop as find_crop
 from geomap.supply.forecast import known_totals
 from geomap.supply.months import parse_season
 from geomap.supply.totals import interval
+
+if TYPE_CHECKING:
+    from geomap.supply.crop_tables import CropTables
 
 _POINTS: Final = 513
 _HIGHEST: Final = 12.0
@@ -40,6 +43,7 @@ def nowcast(
     as_of: str | pd.Timestamp | None = None,
     settings: pd.DataFrame | None = None,
     altitude: "pd.Series[float] | None" = None,
+    tables: "CropTables | None" = None,
 ) -> pd.DataFrame:
     """The season's total of each cooperative and what is still to come, in kilograms, given the deliveries so far.
 
@@ -56,7 +60,8 @@ def nowcast(
     Returns
     -------
     DataFrame : index cooperative_id, sorted; delivered_kg, expected_share (of the season, by the day), mean_kg, var,
-        p10_kg, p50_kg, p90_kg of the total, rest_mean_kg, rest_p10_kg, rest_p50_kg, rest_p90_kg of what is to come.
+        p10_kg, p50_kg, p90_kg of the total, rest_mean_kg, rest_p10_kg, rest_p50_kg, rest_p90_kg of what is to come;
+        day up to which deliveries count.
 
     Raises
     ------
@@ -73,15 +78,23 @@ def nowcast(
     """
     totals = known_totals(totals)
     course = season_course(
-        totals.index, deliveries, crop=crop, country=country, season=season, settings=settings, altitude=altitude
+        totals.index,
+        deliveries,
+        crop=crop,
+        country=country,
+        season=season,
+        settings=settings,
+        altitude=altitude,
+        tables=tables,
     )
     totals = totals.reindex(course.cooperatives)
     own = deliveries[deliveries["season"].map(_same_season(deliveries, season)).to_numpy(bool)]
     day = _day(own, as_of)
     so_far = own[own["date"].isna() | (own["date"] < day + pd.Timedelta(days=1))].sort_values(["cooperative_id", "kg"])
     delivered = so_far.groupby("cooperative_id")["kg"].sum().reindex(course.cooperatives, fill_value=0.0)
-    elapsed = _elapsed(day, season, find_crop(crop).season_start_month)
-    return _summary(course, delivered.to_numpy(float), course.by(elapsed), totals, elapsed)
+    elapsed = _elapsed(day, season, find_crop(crop, tables=tables).season_start_month)
+    table = _summary(course, delivered.to_numpy(float), course.by(elapsed), totals, elapsed)
+    return table.assign(day=day.strftime("%Y-%m-%d"))
 
 
 def _same_season(deliveries: pd.DataFrame, season: str) -> dict[str, bool]:
@@ -185,3 +198,50 @@ def _quantile(kg: Floats, mass: Floats, q: float) -> Floats:
     low, high = (np.take_along_axis(kg, at, 1)[:, 0] for at in (after - 1, after))
     part = np.divide(q - left, right - left, out=np.ones_like(left), where=right > left)
     return np.asarray(low + np.clip(part, 0.0, 1.0) * (high - low))
+
+
+def with_what_came(
+    months: pd.DataFrame, now: pd.DataFrame, deliveries: pd.DataFrame | None, season: str
+) -> pd.DataFrame:
+    """The months of `forecast`, with what came in those that are past and the rest spread over those to come.
+
+    A month that is past holds what came in it, without an interval. The months to come share the rest as they would
+    have shared the season, the running month by the part of it that is left; their quantiles keep their ratio to the
+    mean. What came without a date stands in the season's first month. Means still add up to the season's total.
+
+    Parameters
+    ----------
+    months : of `forecast`. now : of `nowcast`, with `day`; cooperatives without a row keep their months.
+    deliveries : as for `nowcast`, with cooperatives.
+    """
+    if now.empty or deliveries is None or months.empty:
+        return months
+    own = deliveries[deliveries["season"].map(_same_season(deliveries, season)).to_numpy(bool)]
+    parts = []
+    for cooperative, rows in months.groupby("cooperative_id", sort=True):
+        if cooperative not in now.index:
+            parts.append(rows)
+            continue
+        line, day = now.loc[cooperative], pd.Timestamp(now.loc[cooperative, "day"])
+        brought = own[
+            (own["cooperative_id"] == cooperative) & (own["date"].isna() | (own["date"] < day + pd.Timedelta(days=1)))
+        ]
+        month = brought["date"].dt.strftime("%Y-%m").fillna(rows["month"].iloc[0])
+        month = month.where(month.isin(rows["month"]), rows["month"].iloc[0])
+        came = brought["kg"].groupby(month).sum().reindex(rows["month"]).fillna(0.0).to_numpy(float)
+        running = day.strftime("%Y-%m")
+        part = 1 - day.day / day.days_in_month
+        left = np.select([rows["month"] > running, rows["month"] == running], [1.0, part], 0.0)
+        mean = rows["mean_kg"].to_numpy(float)
+        weight = left * mean
+        if weight.sum() <= 0:  # the calendar is over: what is still to come is late, and comes in the last month
+            weight, mean = np.eye(len(rows))[-1], np.ones(len(rows))
+        share = weight / weight.sum()
+        table = rows.assign(mean_kg=came + float(line["rest_mean_kg"]) * share)
+        for q in ("p10", "p50", "p90"):
+            ratio = np.divide(rows[f"{q}_kg"], mean, out=np.ones(len(rows)), where=mean > 0)
+            table[f"{q}_kg"] = came + float(line["rest_mean_kg"]) * share * ratio
+        for name in ("mean", "p10", "p50", "p90"):
+            table[f"cumulative_{name}_kg"] = np.cumsum(came) + float(line[f"rest_{name}_kg"]) * np.cumsum(share)
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)

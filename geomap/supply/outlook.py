@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from geomap.engine import Progress
-from geomap.findings import join_findings
+from geomap.findings import join_findings, make_findings
 from geomap.lookup import is_among
 from geomap.supply.alarm import COOPERATIVE_COLUMNS, MEMBER_COLUMNS, alarm_findings, cooperative_alarms, member_alarms
 from geomap.supply.available import available
@@ -25,7 +25,7 @@ from geomap.supply.implausible import check_base_yields, check_plot_yields
 from geomap.supply.items import Items
 from geomap.supply.months import parse_season
 from geomap.supply.narrow import STEP_COLUMNS, supply_steps
-from geomap.supply.nowcast import nowcast
+from geomap.supply.nowcast import nowcast, with_what_came
 from geomap.supply.settings import delivered_shares, of_cooperative, setting_row
 from geomap.supply.supplied import item_supply
 from geomap.supply.told import COLUMNS as TOLD_COLUMNS
@@ -37,6 +37,9 @@ MOST_STEPS: Final = 20_000
 
 MOST_ALARMS: Final = 100
 """Cooperatives up to which each is asked about without itself, which calibrates once per cooperative."""
+
+COVERED: Final = 0.9
+"""Part of a cooperative's potential that those who signed stand for, from which on their commitments speak for all."""
 
 Past = Callable[[str], tuple[Items, Collection[str] | None]]
 """Past season → what the land could bear then, and who was a member."""
@@ -53,6 +56,7 @@ class Outlook:
     history : past seasons with deliveries; None without any.
     backtest : how wrong the model was; None with fewer than two past seasons.
     totals : index cooperative_id; mean_kg, var: supply of the season, with what has come of it so far.
+    came : index cooperative_id, member_id; kilograms of the season that members have brought so far.
     months : of `forecast`; quantity "supply".
     nowcast : of `nowcast`; empty before the first delivery of the season.
     shock : of `shock_case`.
@@ -70,6 +74,7 @@ class Outlook:
     history: History | None
     backtest: BackTest | None
     totals: pd.DataFrame
+    came: "pd.Series[float]"
     months: pd.DataFrame
     nowcast: pd.DataFrame
     shock: pd.DataFrame
@@ -87,7 +92,8 @@ class Outlook:
     def cooperatives(self) -> pd.DataFrame:
         """As `Calibration.cooperatives`, with the supply that takes in what has come of the season so far."""
         mean, var = (self.totals[name].to_numpy(float) for name in ("mean_kg", "var"))
-        quantiles = {f"supply_p{100 * q:.0f}_kg": interval(mean, var, q) for q in (0.1, 0.5, 0.9)}
+        here = self.came.groupby(level=0).sum().reindex(self.totals.index).fillna(0.0).to_numpy(float)
+        quantiles = {f"supply_p{100 * q:.0f}_kg": here + interval(mean - here, var, q) for q in (0.1, 0.5, 0.9)}
         known = self.calibration.cooperatives.reindex(self.totals.index)
         return known.assign(supply_kg=mean, var=var, **quantiles)
 
@@ -148,9 +154,12 @@ def look_ahead(
     alarms, people = _alarms(history, share)
     found.append(alarm_findings(alarms, people))
     totals, now = _totals(calibration, deliveries, evidence.as_of, settings, chosen=chosen, altitude=altitude)
-    known = {"crop": chosen.crop.name, "country": chosen.country, "season": season}
+    known: dict[str, Any] = {"crop": chosen.crop.name, "country": chosen.country, "season": season}
+    known["tables"] = chosen.tables
     certificates = _certificates(items, calibration, members, plots, season)
-    contracts = no_contracts() if evidence.contracts is None else evidence.contracts
+    contracts, said = _contracts(evidence.contracts, ids)
+    found.append(said)
+    months = forecast(totals, deliveries, settings=settings, altitude=altitude, **known)
     tell("learning from deliveries", 4, 4)
     return Outlook(
         season=season,
@@ -158,7 +167,8 @@ def look_ahead(
         history=history,
         backtest=tested if tested is not None and len(tested.rows) else None,
         totals=totals,
-        months=forecast(totals, deliveries, settings=settings, altitude=altitude, **known),
+        came=_came(now, deliveries, target, season),
+        months=with_what_came(months, now, deliveries, season),
         nowcast=now,
         shock=shock_case(totals, crop=chosen.crop.name),
         certificates=certificates,
@@ -176,7 +186,7 @@ def look_ahead(
         alarms=alarms,
         member_alarms=people,
         settings=settings,
-        contracts=evidence.contracts,
+        contracts=None if evidence.contracts is None else contracts,
         findings=join_findings(found),
     )
 
@@ -249,9 +259,11 @@ def _next_steps(
 def _calibrated(
     history: History | None, target: pd.DataFrame, share: pd.DataFrame | None, told: pd.DataFrame
 ) -> Calibration:
-    """The calibration; commitments stand for the delivered share of a cooperative that has told nothing else."""
+    """The calibration; commitments of nearly all stand for the delivered share where nothing else tells it."""
     potential = target.groupby("cooperative_id")["potential_kg"].sum()
-    signed = told[told["kind"] == "commitments"].set_index("cooperative_id")["mean_kg"].astype(float)
+    signed = told[told["kind"] == "commitments"].set_index("cooperative_id")
+    nearly_all = signed["covers_kg"].astype(float) >= COVERED * potential.reindex(signed.index)
+    signed = signed.loc[nearly_all, "mean_kg"].astype(float)
     known = set() if history is None else set(history.members["cooperative_id"])
     known |= set() if share is None else set(share.index)
     signed = signed[~is_among(signed.index, list(known))]
@@ -319,8 +331,34 @@ def _totals(
     if not own.any() or (deliveries.loc[own, "date"].isna().all() and as_of is None):
         return totals, pd.DataFrame()
     served = totals[is_among(totals.index, deliveries.loc[own, "cooperative_id"])]
-    known = {"crop": chosen.crop.name, "country": chosen.country, "season": str(chosen.season)}
+    known: dict[str, Any] = {"crop": chosen.crop.name, "country": chosen.country, "season": str(chosen.season)}
+    known["tables"] = chosen.tables
     now = nowcast(served, deliveries, as_of=as_of, settings=settings, altitude=altitude, **known)
     moved = totals.copy()
     moved.loc[now.index] = now[["mean_kg", "var"]]
     return moved, now
+
+
+def _came(now: pd.DataFrame, deliveries: pd.DataFrame | None, target: pd.DataFrame, season: str) -> "pd.Series[float]":
+    """Kilograms that members of the season have brought so far, where there is a nowcast."""
+    keys = ["cooperative_id", "member_id"]
+    if deliveries is None or now.empty:
+        return pd.Series([], index=pd.MultiIndex.from_arrays([[], []], names=keys), dtype=float)
+    own = deliveries[is_among(deliveries["season"], [season]) & is_among(deliveries["cooperative_id"], now.index)]
+    own = own[is_among(pd.MultiIndex.from_frame(own[keys]), pd.MultiIndex.from_frame(target[keys]))]
+    return own.sort_values([*keys, "kg"]).groupby(keys)["kg"].sum()
+
+
+def _contracts(contracts: pd.DataFrame | None, ids: pd.Index) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Contracts under their cooperative, the only one where they name none; and those of nobody here, as findings."""
+    if contracts is None:
+        return no_contracts(), join_findings([])
+    if len(ids) == 1:
+        contracts = contracts.assign(cooperative_id=contracts["cooperative_id"].replace("", str(ids[0])))
+    strange = contracts[~is_among(contracts["cooperative_id"], ids)]
+    words = [
+        f"{row.kg:,.0f} kg are sold by {row.cooperative_id or 'a cooperative that is not named'}, which is not in this "
+        "run: they lower nothing that can be sold. Write the cooperative as in the plots or members file."
+        for row in strange.itertuples()
+    ]
+    return contracts, make_findings("unknown_cooperative", [""] * len(strange), words)

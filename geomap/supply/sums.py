@@ -87,6 +87,6 @@ def group_sums(items: Items, group: "pd.Series[Any]", outlook: "Outlook | None" 
     for quantile in ("p10", "p50", "p90"):
         sums[f"potential_{quantile}_kg"] = found[quantile]
     if outlook is not None:
-        supply = supply_sums(items, outlook.calibration, group, outlook.totals).drop(columns="var")
+        supply = supply_sums(items, outlook.calibration, group, outlook.totals, outlook.came).drop(columns="var")
         sums[supply.columns] = supply.reindex(sums.index)
     return sums.reindex(columns=SUM_COLUMNS).assign(var=found["var"]).sort_index().reset_index()

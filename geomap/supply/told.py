@@ -29,14 +29,14 @@ def what_was_told(
 
     r = ln(delivered / told) of each past season with both, over the members (or the whole cooperative) that were told
     of; r ~ N(b, s²), b ~ N(0, .20²). With n seasons b̂ = Σ r / (n + s² / .20²) and s² starts at .20² with the weight of
-    four seasons. A row of a whole cooperative wins over rows of its members, a member's row over rows of plots. Of field
-    estimates of one plot (member, cooperative) and season the last day counts, and the mean over those who estimated;
-    commitments add up.
+    four seasons. A row of a whole cooperative wins over rows of its members, a member's row over rows of plots. Of
+    field estimates of one plot (member, cooperative) and season those of the last day count, and the mean over those
+    who estimated; commitments add up.
 
     Parameters
     ----------
-    told : of `read_field_estimates` or `read_commitments`; kg in the product form. Rows of plots and members that are
-        not in `potential`, and name no cooperative where there are several, are left out.
+    told : of `read_field_estimates` or `read_commitments`; kg in the product form. Left out are rows of a plot that
+        is not in `potential` and names no member, and rows whose cooperative nobody can tell.
     season : such as "2026/27".
     potential : member_id, plot_id, cooperative_id, mean_kg of the season: how much of it the figures cover.
     deliveries : of `read_deliveries`, with cooperatives; None without any.

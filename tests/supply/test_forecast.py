@@ -314,7 +314,7 @@ def test_each_crop_has_its_lags_and_shock_and_the_bands_have_no_gap():
     for _, steps in lags.groupby("crop")["step"]:
         assert steps.tolist() == ["harvest_to_delivery", "delivery_to_ready"]
     assert set(lags["crop"]) == crops
-    assert set(reference.table("shocks")["crop"]) == crops
+    assert set(reference.table("shocks")["crop"]) == {*crops, "other"}
     bands = reference.table("altitude_shifts")
     assert bands["altitude_from_m"].iloc[1:].tolist() == bands["altitude_to_m"].iloc[:-1].tolist()
     assert harvest_calendar("coffee-arabica", "HN").equals(harvest_calendar("coffee", "HN"))
