@@ -8,10 +8,14 @@ import rasterio
 import shapely
 from rasterio.transform import from_origin
 
+from geomap.errors import FileError
+from geomap.outputs.tables import write_run
 from geomap.plots.table import to_plots
 from geomap.run import estimate
+from geomap.supply.alarm import PRIVATE_CODES
 from geomap.supply.brought import Brought, Evidence, read_evidence
 from geomap.supply.choice import choose
+from geomap.supply.own_tables import read_crop_tables
 
 CELL = 1 / 12000
 WEST, NORTH = -88.7, 14.7
@@ -198,3 +202,100 @@ def test_the_order_of_deliveries_does_not_matter(raster):
     pd.testing.assert_frame_equal(one.cooperatives, other.cooperatives, check_exact=True)
     pd.testing.assert_frame_equal(one.members, other.members, check_exact=True)
     pd.testing.assert_frame_equal(one.months, other.months, check_exact=True)
+
+
+def test_what_has_come_stands_in_its_months_and_with_its_members(raster):
+    plots = plots_of(40, cooperatives=1)
+    one = plots["member_id"].iloc[0]
+    now = pd.DataFrame(
+        {"cooperative_id": "C0", "member_id": one, "season": "2026/27", "kg": [3000.0], "row": 1, "given_kg": 3000.0,
+         "given_form": "green", "date": pd.Timestamp("2026-12-15")}
+    )  # fmt: skip
+    both = pd.concat([deliveries_of(plots), now], ignore_index=True)
+    evidence = Evidence(deliveries=both, as_of="2027-01-31")
+    run = estimate(plots, [raster], season="2026/27", evidence=evidence, **SETTINGS)
+    months = run.months[run.months["quantity"] == "supply"].set_index("month")
+    assert months.loc["2026-12", ["mean_kg", "p10_kg", "p90_kg"]].tolist() == [3000.0, 3000.0, 3000.0]
+    assert months.loc["2027-01", "mean_kg"] == 0.0 and months.loc["2027-02", "mean_kg"] > 0.0
+    assert months["cumulative_p10_kg"].iloc[-1] >= 3000.0
+    member = run.members.set_index("id").loc[one]
+    assert member["supply_kg"] > 3000.0 and member["supply_p10_kg"] >= 3000.0
+    assert run.cooperatives["supply_p10_kg"][0] >= 3000.0
+    assert run.members["supply_kg"].sum() == pytest.approx(run.outlook.totals["mean_kg"]["C0"])
+
+
+def test_the_day_of_the_deliveries_tells_the_season_that_runs(raster):
+    plots = plots_of(20, cooperatives=1)
+    now = deliveries_of(plots, kg=100.0, seasons=("2026/27",)).assign(date=pd.Timestamp("2026-11-20"))
+    both = pd.concat([deliveries_of(plots), now], ignore_index=True)
+    run = estimate(plots, [raster], evidence=Evidence(deliveries=both, as_of="2026-11-30"), **SETTINGS)
+    assert run.outlook.season == "2026/27" and run.outlook.history.members["season"].nunique() == 3
+
+
+def test_a_contract_that_names_no_cooperative_is_the_only_one_s_and_a_stranger_s_is_said(raster):
+    plots = plots_of(20, cooperatives=1)
+    sold = pd.DataFrame({"cooperative_id": ["", "X"], "buyer": "B", "certification": "", "month": "", "kg": 500.0})
+    run = estimate(plots, [raster], evidence=Evidence(deliveries=deliveries_of(plots), contracts=sold), **SETTINGS)
+    end = run.outlook.available.groupby("certification").last().loc[""]
+    assert end["contracts_kg"] == 500.0
+    told = run.findings[run.findings["code"] == "unknown_cooperative"]["message"]
+    assert len(told) == 1 and "sold by X" in told.iloc[0]
+
+
+def test_the_same_deliveries_in_two_files_are_refused(tmp_path):
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("member_id,season,kg green\nM1,2025/26,100\n")
+    brought = Brought(deliveries=(tmp_path / "a.csv", tmp_path / "b.csv"))
+    with pytest.raises(FileError, match="hold the same deliveries"):
+        read_evidence(brought, choose("coffee", "HN"))
+
+
+def test_an_expired_certificate_stays_expired_when_sums_are_made_by_it(raster):
+    plots = plots_of(20, cooperatives=1)
+    members = pd.DataFrame(
+        {
+            "cooperative_id": "C0", "name": "", "community": "", "declared_area_ha": np.nan,
+            "certification": "organic", "certified_until": "2024-01-31",
+        },
+        index=pd.Index(plots["member_id"].tolist(), name="member_id"),
+    )  # fmt: skip
+    evidence = Evidence(deliveries=deliveries_of(plots))
+    run = estimate(plots, [raster], members=members, by=["certification"], evidence=evidence, **SETTINGS)
+    assert run.outlook.certificates["certificates"].tolist() == [""]
+
+
+def test_evidence_without_a_season_is_said(raster):
+    run = estimate(plots_of(5), [raster], evidence=Evidence(), **SETTINGS)
+    assert any("give --season" in text for text in run.summary["warnings"])
+
+
+def test_a_crop_of_one_s_own_with_deliveries_has_a_supply_by_its_own_calendar(raster, tmp_path):
+    texts = {
+        "crops": "crop,default_form\nvanilla,cured\n",
+        "yields": "crop,country,kg_ha\nvanilla,HN,800\n",
+        "calendars": "crop,country,month,share\nvanilla,HN,6,0.5\nvanilla,HN,7,0.5\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    tables, _ = read_crop_tables([tmp_path / f"{name}.csv" for name in texts])
+    plots = plots_of(20, cooperatives=1)
+    past = deliveries_of(plots).assign(date=pd.NaT)
+    run = estimate(
+        plots, [raster], product="esa-worldcover-2021", crop="vanilla", country="HN", tables=tables,
+        evidence=Evidence(deliveries=past),
+    )  # fmt: skip
+    months = run.months[run.months["quantity"] == "supply"].set_index("month")["mean_kg"]
+    assert months[["2027-06", "2027-07"]].sum() > 0.8 * months.sum() > 0
+
+
+def test_alarms_never_reach_what_buyers_see(raster, tmp_path):
+    plots = plots_of(60)
+    rows = deliveries_of(plots)
+    rows.loc[(rows["season"] == "2025/26") & (rows["member_id"] == "M004"), "kg"] = 60000.0
+    run = estimate(plots, [raster], evidence=Evidence(deliveries=rows), **SETTINGS)
+    alarms = run.findings[run.findings["code"].isin(PRIVATE_CODES)]
+    assert len(alarms) and (run.outlook.member_alarms["audience"] == "cooperative").all()
+    write_run(run, tmp_path / "out")
+    for page in [tmp_path / "out/map_share.html", *sorted((tmp_path / "out").glob("harvest_estimate_*.html"))]:
+        text = page.read_text(encoding="utf-8")
+        assert "M004" not in text and "First check for a plot" not in text

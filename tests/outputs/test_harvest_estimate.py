@@ -319,8 +319,8 @@ def test_an_outlook_becomes_tables_of_pages():
         {"cooperative_id": "C", "buyer": "B", "certification": ["organic", "fair"], "month": "", "kg": 10.0}
     )
     outlook = SimpleNamespace(
-        has_supply=True, available=ready, calibration=SimpleNamespace(cooperatives=supply), shock=shock, backtest=None,
-        settings=None, told=None, contracts=sold,
+        has_supply=True, cooperatives=supply, available=ready, shock=shock, backtest=None,
+        calibration=SimpleNamespace(cooperatives=supply), settings=None, told=None, contracts=sold,
     )  # fmt: skip
     found = beside_of(outlook, form="green")
     assert found.exportable[["mean_kg", "p10_kg", "p90_kg"]].iloc[0].tolist() == pytest.approx([700.0, 420.0, 980.0])
