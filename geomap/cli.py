@@ -513,7 +513,8 @@ def _reading(
     decisions: Path | None,
 ) -> dict[str, Any]:
     """Keywords of `read_inputs`."""
-    told: dict[str, Any] = {"mapping": _mapping(mapping), "members_mapping": _mapping(members_mapping), "crs": crs}
+    told: dict[str, Any] = {"mapping": _mapping(mapping), "crs": crs}
+    told["members_mapping"] = _mapping(members_mapping, option="--map-members")
     if decisions is not None:
         from geomap.outputs.kit import read_decisions
 
@@ -539,11 +540,11 @@ def _write_offers(plots: Any, members: "pd.DataFrame", matches: Path | None, pat
     write_matches(next_matches(report, confirmed), path)
 
 
-def _mapping(pairs: list[str] | None) -> dict[str, str]:
+def _mapping(pairs: list[str] | None, *, option: str = "--map") -> dict[str, str]:
     wrong = [pair for pair in pairs or () if "=" not in pair]
     if wrong:
         raise UnknownNameError(
-            f"--map {wrong[0]} has no equals sign.", todo="Write their name, =, our name: --map codigo=plot_id."
+            f"{option} {wrong[0]} has no equals sign.", todo=f"Write their name, =, our name: {option} codigo=plot_id."
         )
     return dict(pair.rsplit("=", 1) for pair in pairs or ())
 

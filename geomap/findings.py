@@ -74,7 +74,7 @@ CODES: Final[Mapping[str, tuple[Severity, str]]] = {
     "date_outside_season": ("warn", "A date lies outside the season that the row names"),
     "repeated_delivery": ("warn", "The same delivery stands in the file twice"),
     "delivered_nothing": ("warn", "All deliveries of a season are zero"),
-    "unknown_cooperative": ("warn", "Deliveries name a cooperative that the members file does not know"),
+    "unknown_cooperative": ("warn", "A file names a cooperative that this run does not know"),
     "not_a_member": ("warn", "Deliveries name people who are not in the members file"),
     "not_a_member_then": ("warn", "Deliveries are of members who were not members in that season"),
     "impossible_delivery": ("warn", "More was delivered than four times what the plots can bear"),

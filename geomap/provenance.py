@@ -10,6 +10,7 @@ from typing import Any, Final
 import pandas as pd
 
 from geomap import __version__
+from geomap.errors import FileError
 from geomap.landcover.product import Product
 from geomap.supply import crops
 from geomap.supply.choice import Choice
@@ -94,6 +95,8 @@ def versions() -> dict[str, str]:
 
 
 def described(role: str, path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileError(f"There is no file {path.name}.", todo=f"Check the path of the {role.replace('_', ' ')}.")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"role": role, "name": path.name, "sha256": digest, "bytes": path.stat().st_size}

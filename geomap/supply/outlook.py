@@ -145,6 +145,7 @@ def look_ahead(
         history, said = _history(deliveries, past, season)
         found.append(said)
     told = _told(evidence, land, season, deliveries)
+    found.append(_strange_settings(evidence.settings, ids))
     found += [_told_yields(evidence.field_estimates, items, season), _base_yields(settings, chosen)]
     tell("learning from deliveries", 1, 4)
     calibration = _calibrated(history, target, share, told)
@@ -170,7 +171,7 @@ def look_ahead(
         came=_came(now, deliveries, target, season),
         months=with_what_came(months, now, deliveries, season),
         nowcast=now,
-        shock=shock_case(totals, crop=chosen.crop.name),
+        shock=shock_case(totals[~is_among(totals.index, _damaged(items))], crop=chosen.crop.name),
         certificates=certificates,
         available=available(
             totals,
@@ -204,6 +205,13 @@ def _certificates(
     supply = item_supply(items, calibration).set_axis(place)
     rows = pd.DataFrame({"cooperative_id": items.table["cooperative_id"].set_axis(place), "supply_kg": supply})
     return certificate_shares(rows, pd.Series(found, index=place, dtype="str"))
+
+
+def _damaged(items: Items) -> list[str]:
+    """Cooperatives that tell of damage: it is in their potential, and they need not fear the average one."""
+    if "damage_share" not in items.table:
+        return []
+    return sorted(items.table.loc[items.table["damage_share"] > 0, "cooperative_id"].unique().tolist())
 
 
 def _without_seconds(settings: pd.DataFrame | None, chosen: Choice) -> pd.DataFrame | None:
@@ -287,6 +295,18 @@ def _per_cooperative(settings: pd.DataFrame, ids: pd.Index) -> pd.DataFrame:
     rows = [of_cooperative(settings, name) for name in ids]
     table = pd.DataFrame([row.to_dict() for row in rows], index=ids.rename("cooperative_id"), columns=settings.columns)
     return table.astype(settings.dtypes.to_dict())
+
+
+def _strange_settings(settings: pd.DataFrame | None, ids: pd.Index) -> pd.DataFrame:
+    """Findings on settings of cooperatives that are not in the run: nothing is made of them."""
+    names = [] if settings is None else [str(name) for name in settings.index if name]
+    strange = [name for name, known in zip(names, is_among(names, ids), strict=True) if not known] if names else []
+    words = [
+        f"The settings name {name!r}, which is not in this run, so they are not used. Write the cooperative as in the "
+        "plots or members file."
+        for name in strange
+    ]
+    return make_findings("unknown_cooperative", [""] * len(strange), words)
 
 
 def _history(deliveries: pd.DataFrame, past: Past, season: str) -> tuple[History | None, pd.DataFrame]:
