@@ -48,6 +48,12 @@ if TYPE_CHECKING:
 
 EVIDENCE: Final = "country averages"
 
+MOST_TIMES: Final = 4.0
+"""Supply beyond so many times the potential is a wrong unit rather than a good harvest."""
+
+FEW_BRING: Final = 0.3
+"""Below this share of members with deliveries, the list is likely to be of some of them only."""
+
 MOST_COOPERATIVES: Final = 500
 """Cooperatives up to which the variance of supply is taken apart; its sum pairs each with each for every source."""
 
@@ -203,7 +209,7 @@ def read_inputs(
     table, found = take_in(Path(plots), mapping=mapping, crs=crs, country=country)
     findings, people = [found], None
     if members is not None:
-        people, found = take_in_members(Path(members), mapping=members_mapping)
+        people, found = take_in_members(Path(members), mapping=members_mapping, country=country)
         findings.append(found)
         table, _ = match_members(table, people, None if matches is None else read_matches(matches))
     if decisions is not None:
@@ -277,6 +283,7 @@ def estimate(
     legend = named_product(product)
     ours, other = _of_this_crop(plots.sort_index(kind="stable"), chosen)
     said, everyone, before = [*findings, other], members, ours.iloc[:0]
+    members = _without_other_crops(members, plots, ours)
     if members is not None and chosen.season is not None:
         kept, gone = inactive_plots(ours, members, chosen.season)
         ours, before = kept, ours[~is_among(ours.index, kept.index)]
@@ -384,9 +391,29 @@ def _unheard(evidence: "Evidence | None", outlook: "Outlook | None") -> list[str
         return []
     lost = [f"{row.cooperative_id}, {row.season}: {row.reason}" for row in outlook.calibration.left_out.itertuples()]
     words = [f"Deliveries that teach nothing: {'; '.join(lost[:5])}{' …' if len(lost) > 5 else ''}."] if lost else []
+    table = outlook.cooperatives
+    much = table.index[(table["supply_kg"] > MOST_TIMES * table["potential_kg"]).to_numpy(bool)]
+    if len(much):
+        words.append(
+            f"The supply of {_some(much)} is more than {MOST_TIMES:.0f} times what the land bears: check the unit and "
+            "the product form of the deliveries before anything else."
+        )
+    if outlook.history is not None:
+        people = outlook.history.members
+        brought = (people["delivered_kg"] > 0).groupby([people["cooperative_id"], people["season"]]).mean()
+        few = brought[brought < FEW_BRING].index.get_level_values(0).unique()
+        if len(few):
+            words.append(
+                f"In {_some(few)} few members have deliveries, and the others count as if they had brought nothing. If "
+                "the file holds only some of the members, give the sum of the cooperative instead."
+            )
     if outlook.has_supply and outlook.calibration.cooperatives["supply_kg"].isna().any():
         words.append("Some cooperatives have no evidence of supply; sums over all of them stay empty.")
     return words
+
+
+def _some(names: "pd.Index") -> str:
+    return ", ".join(map(str, names[:5])) + (" …" if len(names) > 5 else "")
 
 
 def _evidence(outlook: "Outlook | None") -> str:
@@ -402,6 +429,16 @@ def _of_this_crop(plots: gpd.GeoDataFrame, chosen: Choice) -> tuple[gpd.GeoDataF
     other = ~is_declared_for(named.to_numpy(dtype=object).tolist(), chosen.crop, tables=chosen.tables)
     texts = [f"Declared for {text}; this run is about {chosen.crop.title}" for text in named[other]]
     return plots[~other], make_findings("other_crop", plots.index[other], texts, action="left_out")
+
+
+def _without_other_crops(
+    members: pd.DataFrame | None, plots: gpd.GeoDataFrame, ours: gpd.GeoDataFrame
+) -> pd.DataFrame | None:
+    """The members less those whose plots are all declared for another crop: their declared land is of that crop."""
+    if members is None:
+        return None
+    others = ~is_among(members.index, ours["member_id"].unique()) & is_among(members.index, plots["member_id"].unique())
+    return members[~others]
 
 
 def _plot_table(

@@ -391,3 +391,11 @@ def test_deliveries_that_cannot_be_get_one_clear_message_and_nothing_is_written(
     assert done.returncode in {0, 2}, done.stderr
     assert told in said and "Traceback" not in done.stderr
     assert (tmp_path / "out").exists() == (done.returncode == 0)
+
+
+def test_a_template_never_replaces_what_an_office_filled_in(tmp_path):
+    path = tmp_path / "oficina.xlsx"
+    path.write_bytes(b"ours")
+    done = geomap("check", "--template", path)
+    assert done.returncode == 2 and "is there already" in done.stderr
+    assert path.read_bytes() == b"ours"

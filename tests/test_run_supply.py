@@ -299,3 +299,44 @@ def test_alarms_never_reach_what_buyers_see(raster, tmp_path):
     for page in [tmp_path / "out/map_share.html", *sorted((tmp_path / "out").glob("harvest_estimate_*.html"))]:
         text = page.read_text(encoding="utf-8")
         assert "M004" not in text and "First check for a plot" not in text
+
+
+def test_a_contract_of_another_season_lowers_nothing_and_is_said(raster):
+    plots = plots_of(20, cooperatives=1)
+    sold = pd.DataFrame(
+        {
+            "cooperative_id": "C0",
+            "buyer": "B",
+            "certification": "",
+            "month": ["2026-02", "2027-02"],
+            "kg": [900.0, 500.0],
+        }
+    )
+    run = estimate(plots, [raster], evidence=Evidence(deliveries=deliveries_of(plots), contracts=sold), **SETTINGS)
+    end = run.outlook.available.groupby("certification").last().loc[""]
+    assert end["contracts_kg"] == 500.0
+    assert (run.outlook.available["available_p10_kg"] <= run.outlook.available["available_kg"]).all()
+    told = run.findings[run.findings["code"] == "no_month"]["message"]
+    assert len(told) == 1 and "2026-02, outside the season 2026/27" in told.iloc[0]
+
+
+def test_a_list_of_few_members_and_a_supply_beyond_the_land_are_warned_of(raster):
+    plots = plots_of(40, cooperatives=1)
+    few = deliveries_of(plots)
+    few = few[few["member_id"] == "M003"]
+    huge = deliveries_of(plots, kg=450_000.0)
+    for rows, words in ((few, "few members have deliveries"), (huge, "times what the land bears")):
+        run = estimate(plots, [raster], evidence=Evidence(deliveries=rows), **SETTINGS)
+        assert any(words in text for text in run.summary["warnings"])
+
+
+def test_members_whose_plots_are_all_of_another_crop_bear_none_of_this_one(raster):
+    plots = plots_of(4, cooperatives=1).assign(crop="coffee")
+    members = pd.DataFrame(
+        {"cooperative_id": "C0", "name": "", "community": "", "declared_area_ha": 2.0},
+        index=pd.Index([*plots["member_id"].tolist(), "M999"], name="member_id"),
+    )
+    own = plots_of(5, cooperatives=1).iloc[4:].assign(crop="cocoa", member_id="M500")
+    both = pd.concat([plots, own])
+    cocoa = estimate(both, [raster], members=members, product="esa-worldcover-2021", crop="cocoa", country="GH")
+    assert set(cocoa.members["id"]) == {"M500", "M999"}

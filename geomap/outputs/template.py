@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from geomap import reference
+from geomap.errors import OutputError
 from geomap.outputs.publish import put_file
 from geomap.outputs.words import Words, words
 from geomap.plots.template import mark
@@ -79,6 +80,12 @@ def write_template(path: Path, *, crop: str = "coffee", language: str = "en", se
     ------
     UnknownNameError : no crop, language or season has this name. OutputError : the file cannot be written.
     """
+    if Path(path).exists():
+        raise OutputError(
+            f"{Path(path).name} is there already.",
+            why="It may hold what an office filled in.",
+            todo="Give another name, or delete the file first.",
+        )
     known, texts = find_crop(crop), words(language)
     months = [] if season is None else season_months(season, known.season_start_month)
     office = _Office(texts, form_words(known.name, language), months)

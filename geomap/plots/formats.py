@@ -71,13 +71,16 @@ def read_plots(
     return plots_from(content, mapping=mapping, crs=crs)
 
 
-def read_members(path: str | Path, *, mapping: Mapping[str, str] | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_members(
+    path: str | Path, *, mapping: Mapping[str, str] | None = None, country: str | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The table of members and the findings of one file (CSV, TSV, XLSX, Parquet, or any format of plots).
 
     Parameters
     ----------
     path : the file; shapes in it are not read.
     mapping : their column → our column, where the names do not tell.
+    country : of the plots, two letters; gives local units of declared areas their size.
 
     Returns
     -------
@@ -88,7 +91,8 @@ def read_members(path: str | Path, *, mapping: Mapping[str, str] | None = None) 
     ------
     FileError, ColumnError, CrsError : as `read_plots`; also without a column of member ids.
     """
-    return members_from(read_table(path, MEMBER_NAMES), mapping=mapping)
+    content = replace(read_table(path, MEMBER_NAMES), country=(country or "").strip().upper())
+    return members_from(content, mapping=mapping)
 
 
 def read_table(path: str | Path, names: Sequence[str]) -> Content:

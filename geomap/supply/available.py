@@ -188,7 +188,7 @@ def _cooperative(case: Allocation, expected: Floats, cautious: Floats, kept: flo
         most, short = case.sellable(expected * kept, asked)
         found["available_kg"].append(most)
         found["short_kg"].append(short)
-        found["available_p10_kg"].append(case.sellable(cautious * kept, asked)[0])
+        found["available_p10_kg"].append(np.minimum(case.sellable(cautious * kept, asked)[0], most))
         needed.append(case.needed(asked, kept))
         alone.append(case.needed(asked, kept, exactly=True))
     columns = {name: np.array(values) for name, values in found.items()}

@@ -15,6 +15,9 @@ JOIN: Final = "+"
 _SEPARATORS: Final = re.compile(r"[;,/+&|\n]|\s(?:y|e|et|and|und|dan|na|con|avec|com)\s")
 
 
+_NOT: Final = frozenset("no not non nao sin sans sem tanpa bila".split())
+
+
 def certificates(text: str) -> frozenset[str]:
     """Certificates that a text names; an unknown name is a certificate of its own.
 
@@ -24,6 +27,8 @@ def certificates(text: str) -> frozenset[str]:
     (['fairtrade', 'organic'], ['fairtrade', 'organic'], [])
     >>> sorted(certificates("organic RFA 4C")), sorted(certificates("Sello Manos"))
     (['4c', 'organic', 'rainforest alliance'], ['sello manos'])
+    >>> sorted(certificates("No orgánico")), sorted(certificates("non-organic"))
+    (['no organico'], ['non-organic'])
     """
     known, folded = _known(), _folded(text)
     if folded in known or not folded:
@@ -140,6 +145,8 @@ def _phrases(piece: str) -> frozenset[str]:
     if piece in known:
         return known[piece]
     words, found = re.split(r"[\s_-]+", piece.strip(" _-")), []
+    if _NOT & set(words):  # "no orgánico" is no certificate that a contract asks for
+        return frozenset({piece})
     while words:
         length = next((n for n in range(len(words), 0, -1) if " ".join(words[:n]) in known), 0)
         if not length:

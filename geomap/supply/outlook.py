@@ -158,7 +158,7 @@ def look_ahead(
     known: dict[str, Any] = {"crop": chosen.crop.name, "country": chosen.country, "season": season}
     known["tables"] = chosen.tables
     certificates = _certificates(items, calibration, members, plots, season)
-    contracts, said = _contracts(evidence.contracts, ids)
+    contracts, said = _contracts(evidence.contracts, ids, season, chosen.crop.season_start_month)
     found.append(said)
     months = forecast(totals, deliveries, settings=settings, altitude=altitude, **known)
     tell("learning from deliveries", 4, 4)
@@ -369,16 +369,31 @@ def _came(now: pd.DataFrame, deliveries: pd.DataFrame | None, target: pd.DataFra
     return own.sort_values([*keys, "kg"]).groupby(keys)["kg"].sum()
 
 
-def _contracts(contracts: pd.DataFrame | None, ids: pd.Index) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Contracts under their cooperative, the only one where they name none; and those of nobody here, as findings."""
+def _contracts(
+    contracts: pd.DataFrame | None, ids: pd.Index, season: str, start_month: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Contracts of the season (and the months after it) under their cooperative, the only one where they name none.
+
+    Those of other months and of nobody here are findings.
+    """
     if contracts is None:
         return no_contracts(), join_findings([])
     if len(ids) == 1:
         contracts = contracts.assign(cooperative_id=contracts["cooperative_id"].replace("", str(ids[0])))
+    first, last = f"{parse_season(season)}-{start_month:02d}", f"{parse_season(season) + 1}-{start_month:02d}"
+    late = (contracts["month"] != "") & ((contracts["month"] < first) | (contracts["month"] > f"{last[:4]}-12"))
+    dated = [
+        f"{row.kg:,.0f} kg are sold for {row.month}, outside the season {season}. They lower nothing that can be sold. "
+        "Correct the month, or estimate the season that it lies in."
+        for row in contracts[late].itertuples()
+    ]
+    outside = make_findings("no_month", [""] * len(dated), dated, action="left_out")
+    contracts = contracts[~late]
     strange = contracts[~is_among(contracts["cooperative_id"], ids)]
     words = [
         f"{row.kg:,.0f} kg are sold by {row.cooperative_id or 'a cooperative that is not named'}, which is not in this "
         "run: they lower nothing that can be sold. Write the cooperative as in the plots or members file."
         for row in strange.itertuples()
     ]
-    return contracts, make_findings("unknown_cooperative", [""] * len(strange), words)
+    found = [outside, make_findings("unknown_cooperative", [""] * len(strange), words)]
+    return contracts.reset_index(drop=True), join_findings(found)

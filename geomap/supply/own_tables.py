@@ -162,7 +162,7 @@ def _conversions(sheet: Sheet, tables: CropTables) -> pd.DataFrame:
             "crop": _crop(sheet, tables),
             "from_form": _form(sheet, "from_form", tables),
             "to_form": _form(sheet, "to_form", tables),
-            "factor": _numbers(sheet, "factor", 1e-3, 1e3),
+            "factor": _numbers(sheet, "factor", 1e-3, 10.0),
             "cv": _numbers(sheet, "cv", 0.0, 2.0, default=0.08),
         }
     )
