@@ -4,7 +4,12 @@ import os
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A law holds or it does not; how long a busy machine takes over one example says nothing of it.
+hypothesis.settings.register_profile("laws", deadline=None)
+hypothesis.settings.load_profile("laws")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = "shared/data"
