@@ -128,6 +128,8 @@ def read_geoparquet(path: Path, *, crs: str | None = None) -> Content:
         schema = pyarrow.parquet.read_schema(path)
         has_shapes = b"geo" in (schema.metadata or {}) or _shape_column(schema) is not None
         frame = _geoparquet(path, schema) if has_shapes else pd.read_parquet(path)
+        for column in frame.select_dtypes("str"):
+            frame[column].to_numpy(dtype=object)  # raises where the bytes are no text, which Arrow does not look at
     except Exception as error:
         raise unreadable(path.name, "GeoParquet") from error
     if not has_shapes:

@@ -704,3 +704,14 @@ def test_any_table_gives_plots_or_an_error_of_ours(
     else:
         assert plots.index.is_unique and len(plots) >= 1
         assert set(findings.columns) >= {"code", "message"}
+
+
+def test_a_parquet_file_whose_texts_are_no_text_is_refused(tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    bytes_ = pa.array([b"A\xf1-2", b"B"], pa.binary())
+    spoilt = pa.Array.from_buffers(pa.string(), 2, bytes_.buffers())
+    parquet.write_table(pa.table({"plot_id": spoilt, "area_ha": [1.0, 2.0]}), tmp_path / "plots.parquet")
+    with pytest.raises(FileError, match="could not be read"):
+        read_plots(tmp_path / "plots.parquet")
