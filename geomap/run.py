@@ -33,10 +33,17 @@ from geomap.supply.choice import Choice, choose
 from geomap.supply.crop_tables import CropTables
 from geomap.supply.crops import Crop, is_declared_for
 from geomap.supply.items import Items
-from geomap.supply.land import Figures, land_of_others, median_altitude, past_seasons, with_sharers, with_those_who_left
+from geomap.supply.land import (
+    Figures,
+    median_altitude,
+    past_seasons,
+    with_more_plots,
+    with_sharers,
+    with_those_who_left,
+)
 from geomap.supply.months import COLUMNS as MONTH_COLUMNS
 from geomap.supply.months import months, season_text
-from geomap.supply.narrow import next_steps, what_would_narrow
+from geomap.supply.narrow import MOST_STEPS, next_steps, what_would_narrow
 from geomap.supply.pricing import by_cooperative, priced, sentence
 from geomap.supply.sums import SUM_COLUMNS, attribute_labels, group_sums
 from geomap.supply.supplied import item_supply
@@ -56,9 +63,6 @@ FEW_BRING: Final = 0.3
 
 MOST_COOPERATIVES: Final = 500
 """Cooperatives up to which the variance of supply is taken apart; its sum pairs each with each for every source."""
-
-MOST_STEPS: Final = 20_000
-"""Items up to which the next steps are tried out; each of them is a sum over all."""
 
 
 @dataclass(frozen=True)
@@ -311,7 +315,7 @@ def estimate(
         from geomap.supply.outlook import look_ahead
 
         if len(before) and evidence.deliveries is not None:
-            land = land.joined(land_of_others(join_members(before, everyone).plots, rasters, figures))
+            land = with_more_plots(land, join_members(before, everyone).plots, rasters, figures)
         outlook = look_ahead(
             items,
             past_seasons(land, everyone, people, shares, figures),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import geopandas as gpd
 import pandas as pd
 
-from geomap.errors import RasterError
 from geomap.findings import join_findings
 from geomap.landcover.extract import Extraction, class_areas
 from geomap.landcover.layer import layer_means
@@ -36,18 +35,6 @@ class Land:
     classes: pd.DataFrame
     cover: pd.DataFrame
     yield_kg_ha: "pd.Series[float] | None"
-
-    def joined(self, other: "Land | None") -> "Land":
-        """The same and more plots, such as those of members who left: past seasons had them."""
-        if other is None:
-            return self
-        layers = [layer for layer in (self.yield_kg_ha, other.yield_kg_ha) if layer is not None]
-        return Land(
-            pd.concat([self.plots, other.plots]).sort_index(kind="stable"),
-            pd.concat([self.classes, other.classes], ignore_index=True),
-            pd.concat([self.cover, other.cover]),
-            pd.concat(layers) if layers else None,
-        )
 
 
 @dataclass(frozen=True)
@@ -102,13 +89,11 @@ class Figures:
         return join_items([mapped, unmapped]), ratios, join_findings([found, doubts])
 
 
-def land_of_others(plots: gpd.GeoDataFrame, rasters: Sequence[Path], figures: Figures) -> Land | None:
-    """Land of plots that count no more; None where none of them lies on the map."""
-    prepared = prepare_plots(plots, country=figures.chosen.country)
-    try:
-        return figures.land(prepared.plots, class_areas(prepared.plots, rasters, figures.legend))[0]
-    except RasterError:
-        return None
+def with_more_plots(land: Land, plots: gpd.GeoDataFrame, rasters: Sequence[Path], figures: Figures) -> Land:
+    """The same and more plots, such as those of members who left: past seasons had them."""
+    more = prepare_plots(plots, country=figures.chosen.country).plots
+    everything = pd.concat([land.plots, more]).sort_index(kind="stable")
+    return figures.land(everything, class_areas(everything, rasters, figures.legend))[0]
 
 
 def past_seasons(

@@ -99,6 +99,9 @@ def _count(number: int, noun: str) -> str:
 
 # ---- steps and what they would leave ----
 
+MOST_STEPS: Final = 20_000
+"""Items (or members) up to which steps are tried out in a run; each of them sums or calibrates anew."""
+
 STEP_COLUMNS: Final = ["step", "number", "unit", "person_days", "width_before", "width_after", "text"]
 
 _VERBS: Final = {

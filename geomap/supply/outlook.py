@@ -24,16 +24,13 @@ from geomap.supply.history import History, make_history, target_frame
 from geomap.supply.implausible import check_base_yields, check_plot_yields
 from geomap.supply.items import Items
 from geomap.supply.months import parse_season
-from geomap.supply.narrow import STEP_COLUMNS, supply_steps
+from geomap.supply.narrow import MOST_STEPS, STEP_COLUMNS, supply_steps
 from geomap.supply.nowcast import nowcast, with_what_came
 from geomap.supply.settings import delivered_shares, of_cooperative, setting_row
 from geomap.supply.supplied import item_supply
 from geomap.supply.told import COLUMNS as TOLD_COLUMNS
 from geomap.supply.told import Kind, what_was_told
 from geomap.supply.totals import interval
-
-MOST_STEPS: Final = 20_000
-"""Members up to which next steps are tried out; each of them calibrates anew."""
 
 MOST_ALARMS: Final = 100
 """Cooperatives up to which each is asked about without itself, which calibrates once per cooperative."""
