@@ -14,12 +14,11 @@ from geomap.outputs.beside import Beside
 from geomap.outputs.publish import put_file
 from geomap.outputs.units import Reader, told_by
 from geomap.supply import crops
+from geomap.supply.forecast import shock_row
 
 if TYPE_CHECKING:
     from geomap.run import Run
 
-SHOCK: Final = (0.5, 0.8)
-"""Harvest of a shock year as shares of the mean (disease, frost, drought; about 1 season in 12; weak)."""
 
 FORMATS: Final = ("html", "pdf")
 Paper = Literal["A4", "Letter"]
@@ -132,7 +131,7 @@ def estimate_document(run: "Run", cooperative_id: str, beside: Beside | None = N
         members=int(row["members"]),
         members_mapped=int(row["members_mapped"]),
         potential_kg=float(row["potential_kg"]) if quantity == "supply" else None,
-        shock_kg=_shock(_own(beside.cases, cooperative_id), cases.mean),
+        shock_kg=_shock(_own(beside.cases, cooperative_id), cases.mean, run.summary["parameters"]["crop"]),
         area_ha=None if crops.crop(place["crop"]).unit == "hive" else float(row["area_ha"]),
         unmapped_share=unmapped,
         evidence=_evidence(basis, quantity),
@@ -236,10 +235,9 @@ def _own(table: pd.DataFrame | None, cooperative_id: str) -> pd.DataFrame | None
     return None if own.empty else own.drop(columns="cooperative_id").reset_index(drop=True)
 
 
-def _shock(cases: pd.DataFrame | None, mean: float) -> tuple[float, float]:
-    low, high = SHOCK
-    if cases is not None and "factor_low" in cases:
-        low, high = (float(cases[name].iloc[0]) for name in ("factor_low", "factor_high"))
+def _shock(cases: pd.DataFrame | None, mean: float, crop: str) -> tuple[float, float]:
+    row = cases.iloc[0] if cases is not None and "factor_low" in cases else shock_row(crop)
+    low, high = float(row["factor_low"]), float(row["factor_high"])
     return low * mean, high * mean
 
 

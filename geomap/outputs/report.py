@@ -12,6 +12,7 @@ from geomap.outputs.beside import Beside
 from geomap.outputs.figures import ticks, to_svg
 from geomap.outputs.report_answers import answers, evidence_words, loss
 from geomap.outputs.text import plain
+from geomap.supply.forecast import shock_row
 
 if TYPE_CHECKING:
     from geomap.run import Run
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 _SHOWN: Final = 30
 """Rows of a table by cooperative or group; the CSV files hold all."""
 _BLOCKING_SHOWN: Final = 20
-_SHOCK: Final = (0.5, 0.8)
-"""Harvest of a shock year as shares of the mean (rust, frost, drought; about 1 season in 12; weak)."""
 
 _GAP: Final = "\N{NO-BREAK SPACE}"
 
@@ -177,6 +176,7 @@ def _content(run: "Run", beside: Beside) -> dict[str, Any]:
     case = _case(run.total, quantity)
     errors = _errors(run, quantity)
     product = run.product
+    shock = shock_row(run.summary["parameters"]["crop"])
     return {
         "quantity": quantity,
         "place": run.summary["parameters"],
@@ -184,7 +184,7 @@ def _content(run: "Run", beside: Beside) -> dict[str, Any]:
         "narrow": _narrow(run, errors),
         "total": run.total.to_dict(),
         "case": case,
-        "shock": [share * case["mean"] for share in _SHOCK],
+        "shock": [shock[name] * case["mean"] for name in ("factor_low", "factor_high")],
         "picture": _picture(_largest(run.cooperatives), quantity),
         "cooperatives": _group(run.cooperatives, quantity),
         "by": [{"column": column, **_group(table, quantity)} for column, table in sorted(run.by.items())],

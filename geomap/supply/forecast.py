@@ -1,6 +1,6 @@
 """When the supply comes: kilograms by month and up to each month, and the shock year as a case of its own."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
@@ -115,9 +115,7 @@ def shock_case(totals: pd.DataFrame, *, crop: str, damage: "pd.Series[float] | N
     [['shock year', 650.0], ['declared damage', 900.0]]
     """
     totals = known_totals(totals)
-    shocks = reference.table("shocks")
-    known = rows_of_crop(shocks, crop)
-    row = (known if len(known) else shocks[shocks["crop"] == "other"]).iloc[0]
+    row = shock_row(crop)
     lost = pd.Series(np.nan, index=totals.index) if damage is None else damage.astype(float).reindex(totals.index)
     if not lost.dropna().between(0.0, 1.0).all():
         raise NumberError(
@@ -141,6 +139,19 @@ def shock_case(totals: pd.DataFrame, *, crop: str, damage: "pd.Series[float] | N
         index=totals.index,
     )
     return table.assign(**{f"p{100 * q:.0f}_kg": interval(mean, var, q) for q in (0.1, 0.5, 0.9)})
+
+
+def shock_row(crop: str) -> "pd.Series[Any]":
+    """What a shock year does to a crop, from shocks.csv: factor_low, factor_high, once_in_seasons, support.
+
+    Examples
+    --------
+    >>> print(*shock_row("coffee")[["factor_low", "factor_high"]], shock_row("vanilla")["crop"])
+    0.5 0.8 other
+    """
+    shocks = reference.table("shocks")
+    known = rows_of_crop(shocks, crop)
+    return (known if len(known) else shocks[shocks["crop"] == "other"]).iloc[0]
 
 
 def known_totals(totals: pd.DataFrame) -> pd.DataFrame:
