@@ -1,0 +1,176 @@
+"""The database behind the store: SQLite on a laptop, PostgreSQL with PostGIS in production."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from geomap.store.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFullError
+from geomap.store.scope import Scope, Transaction
+
+BUSY_S: Final = 5.0
+"""Seconds that a writer waits for another one."""
+_DAMAGED: Final = ("malformed", "not a database", "disk image")
+
+
+class Store:
+    """A store that is open. Nothing is read or written but in a transaction with a scope.
+
+    Examples
+    --------
+    >>> store = open_store("sqlite://")
+    >>> store.dialect
+    'sqlite'
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.engine.dialect.name
+
+    @contextmanager
+    def begin(self, scope: Scope) -> Iterator[Transaction]:
+        """A transaction that writes: all of it is kept when the block ends, nothing when it raises."""
+        with self._transaction(scope, writes=True) as transaction:
+            yield transaction
+
+    @contextmanager
+    def read(self, scope: Scope) -> Iterator[Transaction]:
+        """A transaction that reads the store as it stands at its first statement."""
+        with self._transaction(scope, writes=False) as transaction:
+            yield transaction
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _transaction(self, scope: Scope, *, writes: bool) -> Iterator[Transaction]:
+        if not isinstance(scope, Scope):
+            raise TypeError("A transaction needs a scope: who asks decides what can be reached.")
+        options: dict[str, Any] = {"writes": writes}
+        if self.dialect == "postgresql" and not writes:
+            options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with told_plainly(), self.engine.connect().execution_options(**options) as connection:
+            with connection.begin():
+                if self.dialect == "postgresql":
+                    _tell_scope(connection, scope)
+                yield Transaction(connection, scope)
+
+
+def open_store(url: str | URL) -> Store:
+    """The store at a database address; its tables must be there (`geomap.store.setup`).
+
+    Parameters
+    ----------
+    url : `sqlite:////folder/geomap.sqlite` or `postgresql+psycopg://user@host/name`.
+
+    Raises
+    ------
+    StoreError : the address is none, of another database, or its driver is not installed.
+    """
+    try:
+        address = make_url(url)
+    except ArgumentError:
+        raise StoreError(
+            "The address of the store is none.",
+            todo="Write sqlite:////folder/geomap.sqlite or postgresql+psycopg://user@host/name.",
+        ) from None
+    if address.get_backend_name() == "sqlite":
+        return Store(_sqlite(address))
+    if address.drivername == "postgresql+psycopg":
+        return Store(_postgresql(address))
+    raise StoreError(
+        f"A store in {address.drivername} is not known.",
+        todo="Use sqlite:////folder/geomap.sqlite or postgresql+psycopg://user@host/name.",
+    )
+
+
+def sqlite_file(url: str | URL) -> Path | None:
+    """The file of a store in SQLite; None for a store in memory or in PostgreSQL.
+
+    Examples
+    --------
+    >>> sqlite_file("sqlite:////srv/geomap.sqlite").name
+    'geomap.sqlite'
+    """
+    address = make_url(url)
+    if address.get_backend_name() != "sqlite" or not address.database or address.database == ":memory:":
+        return None
+    return Path(address.database)
+
+
+def _sqlite(address: URL) -> Engine:
+    engine = create_engine(address, connect_args={"timeout": BUSY_S})
+
+    @event.listens_for(engine, "connect")
+    def _settle(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for setting in (
+            "journal_mode = WAL",
+            "synchronous = FULL",  # what was acknowledged survives a loss of power
+            "foreign_keys = ON",
+            f"busy_timeout = {int(BUSY_S * 1000)}",
+            "trusted_schema = OFF",
+        ):
+            connection.execute(f"PRAGMA {setting}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes", True)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgresql(address: URL) -> Engine:
+    try:
+        return create_engine(address, pool_pre_ping=True, pool_size=10, max_overflow=10, pool_timeout=BUSY_S)
+    except (NoSuchModuleError, ModuleNotFoundError):
+        raise StoreError(
+            "The driver of PostgreSQL is not installed.", todo="Install it: pip install 'geomap-coops[postgres]'."
+        ) from None
+
+
+def _tell_scope(connection: Connection, scope: Scope) -> None:
+    """Tell the database who asks, until the transaction ends: row-level security goes by it."""
+    connection.execute(
+        text(
+            "select set_config('geomap.role', :role, true), set_config('geomap.cooperatives', :cooperatives, true), "
+            "set_config('geomap.released', :released, true)"
+        ),
+        {
+            "role": scope.role,
+            "cooperatives": ",".join(sorted(scope.cooperatives)),
+            "released": ",".join(sorted(scope.released)),
+        },
+    )
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """Errors of the database as errors of the store, with what to do and nothing of the inside."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise (_told(error) or error) from error
+
+
+def _told(error: DBAPIError) -> StoreError | None:
+    words = str(error.orig).lower()
+    if "full" in words or "no space" in words:
+        return StoreFullError("The disk of the store is full.", why="Nothing was changed.", todo="Free some space.")
+    if any(word in words for word in _DAMAGED):
+        return StoreDamagedError(
+            "The file of the store is damaged.", why="Nothing is written to it.", todo="Restore the last backup."
+        )
+    if error.connection_invalidated or "locked" in words or "connect" in words or "terminat" in words:
+        return StoreBusyError("The store cannot be reached just now.", why="Nothing was changed.", todo="Try again.")
+    return None
