@@ -4,6 +4,7 @@ import json
 import re
 import zlib
 
+import folium
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +16,17 @@ from pyproj import Transformer
 from geomap.errors import OutputError
 from geomap.outputs import map_page, map_words, maps
 from geomap.outputs.context import land_cover, widened
+
+_POINT_WITH_CANARY = {
+    "type": "FeatureCollection",
+    "features": [
+        {
+            "type": "Feature",
+            "properties": {"name": "canary-7f3a"},
+            "geometry": {"type": "Point", "coordinates": [-88.0, 14.6]},
+        }
+    ],
+}
 
 
 def data_of(page):
@@ -107,6 +119,43 @@ def test_names_never_reach_folium(hostile, hostile_run):
     for marker in ("7*191", "1337", "window.marker", "src=x", "M0001"):
         assert marker not in drawn
     assert any("{{ 7*191 }}" in row[0] for row in data_of(hostile)["rows"])
+
+
+def test_folium_reads_a_file_whose_name_it_is_given(tmp_path):
+    """The danger that the next test guards against is real."""
+    secret = tmp_path / "secret.geojson"
+    secret.write_text(json.dumps(_POINT_WITH_CANARY))
+    assert folium.GeoJson(str(secret)).data["features"][0]["properties"]["name"] == "canary-7f3a"
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_names_that_are_paths_or_shapes_never_make_a_map_read_a_file(run, tmp_path, monkeypatch, absolute):
+    secret = tmp_path / "secret.geojson"
+    secret.write_text(json.dumps(_POINT_WITH_CANARY))
+    monkeypatch.chdir(tmp_path)
+    name = str(secret) if absolute else secret.name
+    plots = run.plots.assign(member_id=name, community=name, cooperative_id=name, crop=name, given_id=name)
+    plots.index = pd.Index([name, *(f"{name}#{k}" for k in range(2, len(plots) + 1))], name="plot_id")
+    given = []
+
+    class Watched(folium.GeoJson):
+        def __init__(self, data, **more):
+            given.append(type(data))
+            super().__init__(data, **more)
+
+    monkeypatch.setattr(folium, "GeoJson", Watched)
+    members = run.members.assign(name=name, community=name, cooperative_id=name)
+    named = dataclasses.replace(
+        run,
+        plots=plots,
+        members=members,
+        cooperatives=run.cooperatives.assign(id=name),
+        left_out=plots.iloc[:3].assign(reason=name),
+    )
+    pages = maps.internal_map(named), maps.share_map(named)
+    assert given and set(given) == {dict}
+    assert secret.name in pages[0]
+    assert not any("canary-7f3a" in page for page in pages)
 
 
 def test_many_plots_are_drawn_as_cells_that_add_up(make_run, monkeypatch):
