@@ -1,7 +1,6 @@
-"""Errors of the service: one table says the status, and every body is {code, detail}."""
+"""Errors of the service: one table says the status, and every body is {code, detail, where}."""
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -10,6 +9,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from api.geojson import PlotRefusedError
+from api.log import log_fault
 from geomap.errors import (
     ColumnError,
     CrsError,
@@ -20,16 +21,43 @@ from geomap.errors import (
     RasterError,
     UnknownNameError,
 )
+from geomap.outputs.text import plain
 from geomap.plots.archives import ArchiveError, FileTooLargeError
 from geomap.sandbox import ReaderFailedError
-
-logger = logging.getLogger(__name__)
+from geomap.store.errors import (
+    ChangedError,
+    ConflictError,
+    NotAllowedError,
+    NotFoundError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+)
 
 
 class NotReadyError(GeomapError):
     """The service runs but cannot work yet."""
 
     code = "not_ready"
+
+
+class NotKnownError(GeomapError):
+    """Nobody is known by what was shown: no token, or one that is unknown, expired or revoked; all told alike."""
+
+    code = "not_authenticated"
+
+
+class BusyError(GeomapError):
+    """The service has its hands full for a moment."""
+
+    code = "busy"
+
+
+class RepeatedKeyError(GeomapError):
+    """An idempotency key came again with another request."""
+
+    code = "repeated_key"
 
 
 STATUS: Final[Mapping[type[GeomapError], HTTPStatus]] = {
@@ -42,7 +70,19 @@ STATUS: Final[Mapping[type[GeomapError], HTTPStatus]] = {
     RasterError: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnknownNameError: HTTPStatus.UNPROCESSABLE_ENTITY,
     NumberError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    PlotRefusedError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotKnownError: HTTPStatus.UNAUTHORIZED,
+    NotAllowedError: HTTPStatus.FORBIDDEN,
+    NotFoundError: HTTPStatus.NOT_FOUND,
+    ConflictError: HTTPStatus.CONFLICT,
+    ChangedError: HTTPStatus.PRECONDITION_FAILED,
+    RepeatedKeyError: HTTPStatus.UNPROCESSABLE_ENTITY,
     NotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
+    BusyError: HTTPStatus.SERVICE_UNAVAILABLE,
+    StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
+    StoreBusyError: HTTPStatus.SERVICE_UNAVAILABLE,
+    StoreDamagedError: HTTPStatus.SERVICE_UNAVAILABLE,
+    StoreFullError: HTTPStatus.INSUFFICIENT_STORAGE,
     OutputError: HTTPStatus.INTERNAL_SERVER_ERROR,
     GeomapError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
@@ -54,10 +94,22 @@ HTTP_CODES: Final[Mapping[int, str]] = {
     403: "not_allowed",
     404: "not_found",
     405: "method_not_allowed",
+    406: "not_acceptable",
+    408: "too_slow",
     413: "too_large",
     415: "wrong_type",
+    429: "too_many_requests",
 }
 """The code of what the framework itself refuses; "refused" for any other status."""
+
+RETRY_S: Final = 5
+"""Seconds after which a request that met a busy service may come again."""
+_HEADERS: Final[Mapping[type[GeomapError], Mapping[str, str]]] = {
+    NotKnownError: {"WWW-Authenticate": "Bearer"},
+    StoreBusyError: {"Retry-After": str(RETRY_S)},
+    BusyError: {"Retry-After": str(RETRY_S)},
+}
+_LONGEST: Final = 200
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -68,31 +120,61 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_fault)
 
 
-def _body(status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"code": code, "detail": detail}, status_code=status, headers=headers)
-
-
-def _on_geomap_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, GeomapError)
+def error_answer(error: GeomapError) -> JSONResponse:
+    """The answer to an error of ours that is not a fault."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _on_fault(request, error)
-    return _body(status, error.code, str(error))
+    return _body(status, error.code, str(error), headers=_HEADERS.get(type(error)))
 
 
-def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
+def http_answer(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer where the service refuses a request by its status alone."""
+    return _body(status, HTTP_CODES.get(status, "refused"), detail, headers=headers)
+
+
+def fault_answer() -> JSONResponse:
+    """The answer to a fault of ours: nothing of the inside."""
+    return _body(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The service failed. Its log says where.")
+
+
+def _body(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    where: Iterable[str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    content = {"code": code, "detail": detail, "where": None if where is None else list(where)}
+    return JSONResponse(content, status_code=status, headers=headers)
+
+
+async def _on_geomap_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, GeomapError)
+    answer = error_answer(error)
+    return await _on_fault(request, error) if answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR else answer
+
+
+async def _on_invalid_request(_request: Request, error: Exception) -> JSONResponse:
     """Say where and what, but never send the input back: it may hold what JSON cannot (NaN), or a secret."""
     assert isinstance(error, RequestValidationError)
-    faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-    return _body(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", "; ".join(faults))
+    faults = error.errors()
+    places = [plain(".".join(map(str, fault["loc"])), limit=_LONGEST) for fault in faults]
+    words = (f"{place}: {_words(fault)}" for place, fault in zip(places, faults, strict=True))
+    return _body(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", "; ".join(words), where=places)
 
 
-def _on_http_error(request: Request, error: Exception) -> JSONResponse:
+def _words(fault: Mapping[str, str]) -> str:
+    """What is wrong; the one message of pydantic that repeats what was sent is replaced."""
+    told = "Input is of no kind that is known here" if fault["type"] == "union_tag_invalid" else fault["msg"]
+    return plain(told, limit=_LONGEST)
+
+
+async def _on_http_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return _body(error.status_code, HTTP_CODES.get(error.status_code, "refused"), error.detail, error.headers)
+    return http_answer(error.status_code, plain(error.detail, limit=_LONGEST), error.headers)
 
 
-def _on_fault(request: Request, error: Exception) -> JSONResponse:
-    """Log the fault, and say nothing of the inside."""
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _body(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The service failed. Its log says why.")
+async def _on_fault(_request: Request, error: Exception) -> JSONResponse:
+    """Log where it failed, and say nothing of the inside."""
+    log_fault(error)
+    return fault_answer()

@@ -119,6 +119,7 @@ def _sqlite(address: URL) -> Engine:
             "foreign_keys = ON",
             f"busy_timeout = {int(BUSY_S * 1000)}",
             "trusted_schema = OFF",
+            "secure_delete = ON",  # what was deleted is overwritten: names of people who were erased
         ):
             connection.execute(f"PRAGMA {setting}")
 
@@ -159,18 +160,25 @@ def told_plainly() -> Iterator[None]:
     """Errors of the database as errors of the store, with what to do and nothing of the inside."""
     try:
         yield
-    except DBAPIError as error:
+    except (DBAPIError, sqlite3.Error) as error:
         raise (_told(error) or error) from error
 
 
-def _told(error: DBAPIError) -> StoreError | None:
-    words = str(error.orig).lower()
+def _told(error: DBAPIError | sqlite3.Error) -> StoreError | None:
+    words = str(error.orig if isinstance(error, DBAPIError) else error).lower()
     if "full" in words or "no space" in words:
         return StoreFullError("The disk of the store is full.", why="Nothing was changed.", todo="Free some space.")
     if any(word in words for word in _DAMAGED):
         return StoreDamagedError(
             "The file of the store is damaged.", why="Nothing is written to it.", todo="Restore the last backup."
         )
-    if error.connection_invalidated or "locked" in words or "connect" in words or "terminat" in words:
+    if "unable to open" in words or "readonly" in words:
+        return StoreError(
+            "The file of the store cannot be opened for writing.",
+            why="Nothing was changed.",
+            todo="Check that its folder is there and that you may write to both.",
+        )
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    if lost or "locked" in words or "connect" in words or "terminat" in words:
         return StoreBusyError("The store cannot be reached just now.", why="Nothing was changed.", todo="Try again.")
     return None

@@ -220,7 +220,7 @@ plot_shares: Final = _table(
     _text("season_to", server_default=""),
     Column("import_id", Text),
     Index(None, "cooperative_id", "plot_id"),
-    read=OFFICE | WORKER,
+    read=OFFICE | WORKER | {"analyst"},  # a plot is shown where all who share it agreed
     write=OFFICE,
     change=OFFICE,
 )
@@ -414,6 +414,7 @@ sessions: Final = _table(  # cookies, and the single-use codes that are exchange
     "sessions",
     _text("sha256", primary_key=True),
     Column("account_id", Text, ForeignKey("accounts.account_id"), nullable=False),
+    Column("public_id", Text, ForeignKey("tokens.public_id")),  # the token it was begun with; it ends with that
     _text("kind"),  # code | cookie
     _made(),
     _time("expires_at", nullable=False),
@@ -469,6 +470,16 @@ release_bases: Final = _table(  # what the next release is judged by: members an
     change=OFFICE,
 )
 
+pseudonyms: Final = _table(  # what the ids that an analyst sees are made with; in no answer
+    "pseudonyms",
+    Column("cooperative_id", Text, ForeignKey("cooperatives.cooperative_id"), primary_key=True),
+    _text("secret"),
+    _made(),
+    read=SERVICE,
+    write=SERVICE,
+    change=OFFICE,  # to be erased with its cooperative
+)
+
 audit: Final = _table(  # only ever added to
     "audit",
     _key(),
@@ -496,6 +507,14 @@ idempotency: Final = _table(
     read=SERVICE,
     write=SERVICE,
     change=SERVICE,
+)
+
+plot_places: Final = Table(  # R*Tree of SQLite alone: the box of each plot, a little too large; PostGIS has an index
+    "plot_places",
+    MetaData(),
+    Column("key", Integer, primary_key=True),  # of the plot; SQLite lets no trigger write here: who deletes a plot deletes its place
+    *(Column(side, Float(24), nullable=False) for side in ("west", "east", "south", "north")),
+    info={"read": OFFICE | WORKER | {"analyst"}, "write": OFFICE, "change": OFFICE},
 )
 
 TENANT_TABLES: Final = tuple(table for table in metadata.sorted_tables if "cooperative_id" in table.c)

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
-from sqlalchemy import ClauseElement, ColumnElement, Connection, Select, Table, delete, insert, true, update
+from sqlalchemy import ClauseElement, ColumnElement, Connection, Select, Table, delete, insert, select, true, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.sql import visitors
 
 from geomap.store.errors import NotAllowedError
+from geomap.store.types import now
 
 Role = Literal["coop_admin", "analyst", "buyer", "operator", "local", "worker", "service"]
 """coop_admin: the office of one cooperative · analyst: plots that were granted to them · buyer: releases · operator:
@@ -132,3 +133,10 @@ def _tables(part: ClauseElement) -> frozenset[Table]:
     inside = list(visitors.iterate(part))
     owners = [getattr(one, "table", None) for one in inside]
     return frozenset(one for one in (*inside, *owners) if isinstance(one, Table))
+
+
+def clock(tx: Transaction) -> float:
+    """Seconds since 1970 by the clock of the database."""
+    row = tx.first(select(now().label("now")))
+    assert row is not None
+    return float(row["now"])

@@ -63,6 +63,7 @@ def _as_wkb(element: Any, compiler: Any, **more: Any) -> str:
     return f"ST_AsBinary({compiler.process(element.clauses, **more)})"
 
 
+@compiles(now)  # also where a statement is looked at before it meets its database
 @compiles(now, "sqlite")
 def _sqlite_now(_element: Any, _compiler: Any, **_: Any) -> str:
     return "((julianday('now') - 2440587.5) * 86400.0)"

@@ -1,0 +1,103 @@
+"""The service as a process: on one's own computer, on a server, or as a worker alone."""
+
+import socket
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from api.app import create_app
+from api.log import log_to_stderr
+from api.settings import Settings
+from api.worker import DRAIN_S, Worker, run_until_told
+from geomap.errors import GeomapError
+from geomap.store import Scope, Store, open_store
+from geomap.store.accounts import local_account
+from geomap.store.scope import ALL
+from geomap.store.sessions import add_code
+from geomap.store.setup import prepare, require_ready
+
+HERE: Final = "127.0.0.1"
+PORT: Final = 8000
+
+
+class PortError(GeomapError):
+    """The port is taken, or may not be opened."""
+
+    code = "port"
+
+
+def serve_local(store_url: str, *, port: int | None = None) -> None:
+    """Serve whoever sits at this computer, and nobody else; blocks until it is told to stop.
+
+    The store is made where there is none. Prints a link with a code that opens one session, once, within five minutes.
+
+    Raises
+    ------
+    PortError : the port is taken. StoreError : the store cannot be used.
+    """
+    store = open_store(store_url)
+    prepare(store)
+    listener = listen(HERE, port)
+    app, link = local_app(store, listener.getsockname()[1])
+    log_to_stderr()
+    print(f"geomap runs on this computer. Open:\n\n    {link}\n\nThe link works once, for five minutes. Ctrl+C stops.")  # noqa: T201
+    _run(app, listener)
+
+
+def local_app(store: Store, port: int, *, settings: Settings | None = None) -> tuple[FastAPI, str]:
+    """The service of local mode on a port of this computer, and the link that lets a browser in."""
+    given = settings or Settings()
+    local = {"hosts": [f"{HERE}:{port}", f"localhost:{port}"], "secure_cookies": False, "open_metrics": False}
+    with store.begin(Scope("local", ALL, "local")) as tx:
+        account = local_account(tx)
+    return create_app(given.model_copy(update=local), store=store), f"http://{HERE}:{port}/enter?code={add_code(store, account)}"
+
+
+def serve(store_url: str, *, host: str = HERE, port: int = PORT, worker: bool = True) -> None:
+    """Serve everyone who has a token, behind a proxy that speaks TLS; blocks until it is told to stop."""
+    log_to_stderr()
+    settings = Settings().model_copy(update={"worker": worker})
+    _run(create_app(settings, store=open_store(store_url)), listen(host, port))
+
+
+def work(store_url: str) -> None:
+    """Work on jobs of a store until SIGTERM or SIGINT, then let the running one end."""
+    log_to_stderr()
+    store = open_store(store_url)
+    require_ready(store)
+    run_until_told(Worker(store, Settings().work_dir))
+
+
+def listen(host: str, port: int | None) -> socket.socket:
+    """A socket that is bound: to the port, or where none is given to 8000, or to any that is free.
+
+    Raises
+    ------
+    PortError : the port is taken, or may not be opened.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for wanted in [PORT, 0] if port is None else [port]:
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, wanted))
+        except OSError:
+            listener.close()
+            continue
+        return listener
+    raise PortError(f"Port {port} of {host} cannot be opened.", todo="Another program has it; give another --port.")
+
+
+def _run(app: FastAPI, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        log_config=None,  # `log_to_stderr` has said where lines go
+        access_log=False,  # it would write addresses down as they were sent
+        server_header=False,
+        proxy_headers=False,  # nobody's address is used or kept
+        timeout_graceful_shutdown=int(DRAIN_S),
+    )
+    uvicorn.Server(config).run(sockets=[listener])
