@@ -74,6 +74,7 @@ CODES: Final[Mapping[str, tuple[Severity, str]]] = {
     "date_outside_season": ("warn", "A date lies outside the season that the row names"),
     "repeated_delivery": ("warn", "The same delivery stands in the file twice"),
     "delivered_nothing": ("warn", "All deliveries of a season are zero"),
+    "other_cooperative": ("warn", "A file that one cooperative sent names another one; those rows were left out"),
     "unknown_cooperative": ("warn", "A file names a cooperative that this run does not know"),
     "not_a_member": ("warn", "Deliveries name people who are not in the members file"),
     "not_a_member_then": ("warn", "Deliveries are of members who were not members in that season"),
@@ -88,6 +89,9 @@ CODES: Final[Mapping[str, tuple[Severity, str]]] = {
     "less_than_expected": ("note", "Deliveries are far below what is expected"),
     "yield_beyond_base": ("warn", "The plot is told to bear more than four times the base yield of its origin"),
     "base_cannot_be": ("warn", "The cooperative's own base yield is four times above or below all comparisons"),
+    "samples_agree": ("note", "All reference points of a stratum agree"),
+    "stratum_without_sample": ("warn", "A land-cover class has no reference point, or too few"),
+    "points_not_visited": ("note", "Points of the land-cover sample have no answer"),
 }
 """Stable codes: severity and title. A message says the case; the code never changes its meaning."""
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -32,8 +32,16 @@ def parameters(chosen: Choice, product: Product, by: Sequence[str]) -> dict[str,
     }
 
 
-def assumptions(chosen: Choice, product: Product, ratios: pd.DataFrame) -> list[dict[str, str]]:
-    """The numbers that were not measured, with support and source; `ratios` of the cooperatives that use one."""
+def assumptions(
+    chosen: Choice, product: Product, ratios: pd.DataFrame, learned: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, str]]:
+    """The numbers that were not measured, with support and source.
+
+    Parameters
+    ----------
+    ratios : of declared areas, of the cooperatives that use one.
+    learned : what a local sample says of classes, of `local_classes`; it stands for the product's own accuracy.
+    """
     base, conversion = chosen.base, chosen.conversion
     unit = "hive" if base.basis == "hive" else f"{base.basis} hectare"
     rows = [
@@ -47,7 +55,8 @@ def assumptions(chosen: Choice, product: Product, ratios: pd.DataFrame) -> list[
     if conversion.from_form != conversion.to_form:
         text = f"{conversion.factor:.4g} kg of {conversion.to_form} from 1 kg of {conversion.from_form}"
         rows.append({"term": "conversion", "value": text, "support": conversion.support, "source": conversion.source})
-    against = product.legend[product.legend["tree_crop"] == 0]
+    here = [one["class"] for one in learned]
+    against = product.legend[(product.legend["tree_crop"] == 0) & ~product.legend.index.isin(here)]
     if chosen.crop.incompatible:
         rows.append(
             {
@@ -57,6 +66,16 @@ def assumptions(chosen: Choice, product: Product, ratios: pd.DataFrame) -> list[
                 ),
                 "support": "medium",
                 "source": f"{product.title}: legend and user's accuracy",
+            }
+        )
+    if learned:
+        told = [f"{one['cannot_bear']:.0%} of {one['name'].lower()} (± {one['se']:.0%})" for one in learned]
+        rows.append(
+            {
+                "term": "land that cannot bear the crop, looked at here",
+                "value": ", ".join(told),
+                "support": "strong",
+                "source": f"{sum(one['points'] for one in learned)} points of a local sample",
             }
         )
     for coop, row in ratios[ratios["basis"] != "none"].iterrows():
@@ -69,6 +88,28 @@ def assumptions(chosen: Choice, product: Product, ratios: pd.DataFrame) -> list[
             }
         )
     return rows
+
+
+def local_classes(legend: pd.DataFrame) -> list[dict[str, Any]]:
+    """What a local sample says of each class it was enough for: share that cannot bear the crop, and its error.
+
+    Examples
+    --------
+    >>> local_classes(pd.DataFrame({"name": ["Cropland"]}, index=[40]))
+    []
+    """
+    if "local_se" not in legend:
+        return []
+    return [
+        {
+            "class": int(code),
+            "name": str(row["name"]),
+            "points": int(row["points"]),
+            "cannot_bear": round(float(row["users_accuracy"]), 4),
+            "se": round(float(row["local_se"]), 4),
+        }
+        for code, row in legend[legend["local_se"].notna()].iterrows()
+    ]
 
 
 def warnings(chosen: Choice, monthly: pd.DataFrame, members: pd.DataFrame | None) -> list[str]:

@@ -14,6 +14,7 @@ from geomap import reference
 from geomap.engine import Progress
 from geomap.findings import CODES, join_findings, make_findings
 from geomap.landcover.extract import Extraction, class_areas
+from geomap.landcover.local_sample import local_shares, read_local_sample
 from geomap.landcover.product import Product
 from geomap.landcover.product import product as named_product
 from geomap.landcover.profile import environment
@@ -28,7 +29,7 @@ from geomap.plots.matching import match_members, read_matches
 from geomap.plots.member_shares import check_shared_plots, plot_shares, shares_from
 from geomap.plots.members import active_members
 from geomap.plots.prepare import Prepared, prepare_plots
-from geomap.provenance import assumptions, described, parameters, versions, warnings
+from geomap.provenance import assumptions, described, local_classes, parameters, versions, warnings
 from geomap.supply.choice import Choice, choose
 from geomap.supply.crop_tables import CropTables
 from geomap.supply.crops import Crop, is_declared_for
@@ -170,6 +171,9 @@ def estimate_files(
         options["yields"], said = read_yields(Path(brought.yields), crop=chosen.crop, tables=chosen.tables)
         found.append(said)
     options["yield_rasters"] = tuple(brought.yield_rasters)
+    if brought.local_sample is not None:
+        options["local_sample"], said = read_local_sample(brought.local_sample, named_product(options["product"]))
+        found.append(said)
     tell("reading", 1, 1)
     clock.lap("read")
     described_files = list(files)
@@ -246,6 +250,7 @@ def estimate(
     tables: CropTables | None = None,
     yields: pd.DataFrame | None = None,
     yield_rasters: Sequence[Path] = (),
+    local_sample: pd.DataFrame | None = None,
     findings: Sequence[pd.DataFrame] = (),
     inputs: Sequence[Mapping[str, Any]] = (),
     workers: int | None = None,
@@ -270,6 +275,7 @@ def estimate(
     yields : the user's own base yields, of `read_yields`.
     yield_rasters : kilograms per hectare and year, in the form and basis of the base yield; where they have data they
         stand for it.
+    local_sample : what was found on the ground, of `read_local_sample`; it stands for the map's own accuracy.
     findings : what was found while reading.
     inputs : files, for the summary.
     workers : threads; never changes a result.
@@ -285,8 +291,9 @@ def estimate(
     chosen = choose(crop, country, form=form, season=season, base_yield_kg=base_yield_kg, tables=tables)
     chosen = chosen if chosen.season else replace(chosen, season=_next_season(evidence, chosen.crop))
     legend = named_product(product)
+    learned, doubts = (legend.legend, join_findings([])) if local_sample is None else local_shares(local_sample, legend)
     ours, other = _of_this_crop(plots.sort_index(kind="stable"), chosen)
-    said, everyone, before = [*findings, other], members, ours.iloc[:0]
+    said, everyone, before = [*findings, doubts, other], members, ours.iloc[:0]
     members = _without_other_crops(members, plots, ours)
     if members is not None and chosen.season is not None:
         kept, gone = inactive_plots(ours, members, chosen.season)
@@ -305,7 +312,13 @@ def estimate(
     clock.lap("check and prepare")
     extraction = class_areas(prepared.plots, rasters, legend, workers=workers, progress=progress)
     clock.lap("land cover")
-    figures = Figures(chosen, legend, None if evidence is None else evidence.settings, yields, tuple(yield_rasters))
+    figures = Figures(
+        chosen,
+        replace(legend, legend=learned),
+        None if evidence is None else evidence.settings,
+        yields,
+        tuple(yield_rasters),
+    )
     land, doubts = figures.land(prepared.plots, extraction)
     items, ratios, more = figures.items(land, people, owners, chosen.season)
     said += [*doubts, more]
@@ -336,9 +349,7 @@ def estimate(
     shares_of_variance = _variance(items, expected)
     clock.lap("totals")
     table = _plot_table(prepared, extraction, items, expected)
-    monthly = _monthly(cooperatives, chosen)
-    if outlook is not None and len(outlook.months):
-        monthly = pd.concat([part for part in (monthly, outlook.months) if len(part)], ignore_index=True)
+    monthly = _with_supply(_monthly(cooperatives, chosen), outlook)
     found = priced(join_findings([*said, prepared.findings, extraction.findings]), table, cooperatives)
     result = Run(
         plots=table,
@@ -358,14 +369,15 @@ def estimate(
         summary={
             "parameters": parameters(chosen, legend, by),
             "inputs": list(inputs),
+            "assumptions": assumptions(chosen, legend, _used(ratios, items), local_classes(learned)),
+            "local_sample": local_classes(learned),
+            "warnings": [*joined.warnings, *warnings(chosen, monthly, members), *_unheard(evidence, outlook)],
+            "narrow": what_would_narrow(_of_all(shares_of_variance, expected), items),
+            "findings": _told(by_cooperative(found, table, prepared.left_out)),
+            "totals": {name: _number(total[name]) for name in SUM_COLUMNS},
+            "evidence": _evidence(outlook),
             "versions": versions(),
             "tables": reference.versions(),
-            "totals": {name: _number(total[name]) for name in SUM_COLUMNS},
-            "assumptions": assumptions(chosen, legend, _used(ratios, items)),
-            "warnings": [*joined.warnings, *warnings(chosen, monthly, members), *_unheard(evidence, outlook)],
-            "findings": _told(by_cooperative(found, table, prepared.left_out)),
-            "narrow": what_would_narrow(_of_all(shares_of_variance, expected), items),
-            "evidence": _evidence(outlook),
         },
         rasters=tuple(Path(path) for path in rasters),
         product=legend,
@@ -528,6 +540,13 @@ def _monthly(cooperatives: pd.DataFrame, chosen: Choice) -> pd.DataFrame:
     sums = cooperatives.set_index("id").rename(columns={"potential_kg": "mean_kg"})[["mean_kg", "var"]]
     named = sums.rename_axis("cooperative_id")
     return months(named, calendar, chosen.season, start_month=chosen.crop.season_start_month)
+
+
+def _with_supply(monthly: pd.DataFrame, outlook: "Outlook | None") -> pd.DataFrame:
+    """The months of the potential, and those of the supply under them."""
+    if outlook is None or outlook.months.empty:
+        return monthly
+    return pd.concat([part for part in (monthly, outlook.months) if len(part)], ignore_index=True)
 
 
 def _told(sums: pd.DataFrame) -> list[dict[str, Any]]:

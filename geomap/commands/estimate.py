@@ -22,6 +22,7 @@ from geomap.commands.options import (
     DeliveredShare,
     Deliveries,
     FieldEstimates,
+    LocalSample,
     Mapping,
     Matches,
     MembersFile,
@@ -118,6 +119,7 @@ def estimate(
     crop_table: CropTables = None,
     yields: Yields = None,
     yield_raster: YieldRasters = None,
+    local_sample: LocalSample = None,
     delivered_share: DeliveredShare = None,
     as_of: AsOf = None,
     language: Annotated[
@@ -163,6 +165,7 @@ def estimate(
                 crop_tables=crop_table,
                 yields=yields,
                 yield_rasters=yield_raster,
+                local_sample=local_sample,
                 delivered_share=delivered_share,
                 as_of=as_of,
             ),

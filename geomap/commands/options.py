@@ -89,6 +89,10 @@ YieldRasters = Annotated[
     list[Path] | None,
     typer.Option("--yield-raster", metavar="FILE", help="A map of kg per hectare and year; again for each tile."),
 ]
+LocalSample = Annotated[
+    Path | None,
+    typer.Option("--local-sample", metavar="FILE", help="Sheet of `landcover sample-plan`, filled in on the ground."),
+]
 DeliveredShare = Annotated[
     float | None,
     typer.Option(

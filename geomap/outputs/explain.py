@@ -4,7 +4,7 @@ import difflib
 import json
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,6 +77,7 @@ def explained(run_folder: Path, plot_id: str) -> dict[str, Any]:
     name, place = str(row.name), summary["parameters"]
     assumed = _assumed(summary, row)
     classes = _classes(Path(run_folder), name)
+    land = _land_words(row, classes, _accuracies(summary))
     hives = crops.crop(place["crop"]).unit == "hive"
     return {
         "plot": name,
@@ -86,7 +87,7 @@ def explained(run_folder: Path, plot_id: str) -> dict[str, Any]:
         "crop": place["crop"],
         "form": place.get("form_title") or place["form"],
         "season": place["season"],
-        "chain": [*_chain(row, assumed, _land_words(row, classes, place["product"]), crop=place["crop"], hives=hives)],
+        "chain": [*_chain(row, assumed, land, crop=place["crop"], hives=hives)],
         "productive_ha": None if hives else _number(row.get("productive_ha")),
         "potential": {case: _number(row.get(f"potential{infix}_kg")) for case, infix in _CASES.items()},
         "supply": _supply(row),
@@ -217,24 +218,39 @@ def _factor_words(
     return (f"{words}: {source['value']}" if source else words), source
 
 
-def _land_words(row: "pd.Series[Any]", classes: list[dict[str, Any]], product: str) -> str:
+def _accuracies(summary: Mapping[str, Any]) -> dict[int, tuple[float, str]] | None:
+    """Class → the share of it that cannot bear the crop, and why; None where the product is not known any more."""
+    try:
+        legend = named_product(summary["parameters"]["product"]).legend
+    except UnknownNameError:
+        return None
+    against = legend.loc[legend["tree_crop"] == 0, "users_accuracy"]
+    found = {int(code): (float(share), "how often the map is right there") for code, share in against.items()}
+    for one in summary.get("local_sample", []):
+        found[one["class"]] = float(one["cannot_bear"]), f"of {one['points']} points looked at"
+    return found
+
+
+def _land_words(
+    row: "pd.Series[Any]", classes: list[dict[str, Any]], accuracies: Mapping[int, tuple[float, str]] | None
+) -> str:
     """How f came about, as far as the classes tell it: 1 minus each class that cannot bear the crop × its accuracy."""
     words = "share of the ground that can bear the crop"
-    try:
-        legend = named_product(product).legend
-    except UnknownNameError:
+    if accuracies is None:
         return words
     seen = [one for one in classes if one["class"] >= 0 or one["class"] == UNKNOWN_CLASS]
     covered = math.fsum(one["area_ha"] for one in seen)
-    against = [one for one in seen if one["class"] in legend.index and legend.loc[one["class"], "tree_crop"] == 0]
-    accuracy = [float(legend.loc[one["class"], "users_accuracy"]) for one in against]
+    against = [one for one in seen if one["class"] in accuracies]
+    accuracy = [accuracies[one["class"]] for one in against]
     parts = [one["area_ha"] / covered for one in against] if covered else []
-    value = 1 - math.fsum(share * right for share, right in zip(parts, accuracy, strict=True)) if covered else math.nan
+    value = (
+        1 - math.fsum(share * right for share, (right, _) in zip(parts, accuracy, strict=True)) if covered else math.nan
+    )
     if not math.isclose(value, _number(row.get("f")) or math.nan, abs_tol=1e-4):
         return f"{words}; the map shows too little of this plot, so that of the cooperative's other plots"
     told = [
-        f"{share:.1%} {one['name'].lower()} × {right:.2f} (how often the map is right there)"
-        for one, share, right in zip(against, parts, accuracy, strict=True)
+        f"{share:.1%} {one['name'].lower()} × {right:.2f} ({why})"
+        for one, share, (right, why) in zip(against, parts, accuracy, strict=True)
     ]
     return f"{words}: 1 − {' − '.join(told)}" if told else f"{words}: no class on it rules the crop out"
 

@@ -43,6 +43,7 @@ class Brought:
     cooperatives : what each cooperative is asked once (`read_settings`).
     crop_tables : the user's own crop or figures (`read_crop_tables`). yields : own base yields (`read_yields`).
     yield_rasters : maps of kilograms per hectare and year.
+    local_sample : what was found on the ground at points of a sample plan (`geomap.landcover.local_sample`).
     delivered_share : share of the harvest (0–1) that the cooperatives receive which tell no other.
     as_of : ISO date up to which the deliveries of the season itself are complete.
     """
@@ -55,6 +56,7 @@ class Brought:
     crop_tables: Sequence[Path] = ()
     yields: Path | None = None
     yield_rasters: Sequence[Path] = ()
+    local_sample: Path | None = None
     delivered_share: float | None = None
     as_of: str | None = None
 
@@ -62,7 +64,7 @@ class Brought:
         """Role and path of each file, for the summary."""
         several = {"deliveries": self.deliveries, "crop_table": self.crop_tables, "yield_raster": self.yield_rasters}
         found = [(role, Path(path)) for role, paths in several.items() for path in paths]
-        for role in ("field_estimates", "commitments", "contracts", "cooperatives", "yields"):
+        for role in ("field_estimates", "commitments", "contracts", "cooperatives", "yields", "local_sample"):
             if getattr(self, role) is not None:
                 found.append((role, Path(getattr(self, role))))
         return found

@@ -11,6 +11,7 @@ import pandas as pd
 from geomap.findings import join_findings
 from geomap.landcover.extract import Extraction, class_areas
 from geomap.landcover.layer import layer_means
+from geomap.landcover.local_sample import local_map_share
 from geomap.landcover.product import Product
 from geomap.lookup import is_among
 from geomap.plots.join import ONE_COOPERATIVE, inactive_plots
@@ -39,7 +40,10 @@ class Land:
 
 @dataclass(frozen=True)
 class Figures:
-    """What kilograms per hectare stand for: the choice, and the user's own figures in its place."""
+    """What kilograms per hectare stand for: the choice, and the user's own figures in its place.
+
+    `legend` holds the shares of a local sample where there is one.
+    """
 
     chosen: Choice
     legend: Product
@@ -83,6 +87,7 @@ class Figures:
             tables=chosen.tables,
             **known,
         )
+        mapped = replace(mapped, map_share=local_map_share(mapped.map_share, self.legend.legend))
         mapped = share_items(mapped, owners, people["cooperative_id"])
         of_people, _ = base_terms(people, **known, **own)
         unmapped = unmapped_members(people, mapped, ratios=ratios, terms=of_people, **known)
