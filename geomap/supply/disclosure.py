@@ -25,6 +25,9 @@ from numpy.typing import ArrayLike
 from pyproj import Transformer
 
 MIN_MEMBERS: Final = 10
+FEWEST_MEMBERS: Final = 5
+"""No threshold is lower."""
+
 LARGEST_SHARE: Final = 0.5
 REST_SHARE: Final = 0.10
 CELL_SIZES_KM: Final = (80, 40, 20, 10, 5, 1)
@@ -57,7 +60,7 @@ def publishable(values: ArrayLike, *, min_members: int = MIN_MEMBERS) -> bool:
     (True, False, False)
     """
     present = _positive(values)
-    if len(present) < max(min_members, 5):
+    if len(present) < max(min_members, FEWEST_MEMBERS):
         return False
     *others, second, first = np.sort(present).tolist()
     total = math.fsum([*others, second, first])
@@ -80,9 +83,18 @@ def rounding_base(values: ArrayLike) -> float:
         return 0.0
     median = (present[(len(present) - 1) // 2] + present[len(present) // 2]) / 2
     needed = max(median, 0.2 * present[-1])
-    power = math.floor(math.log10(needed))
-    steps = (float(f"{digit}e{power + up}") for up in (0, 1) for digit in (1, 2, 5))
-    return next(step for step in steps if step >= needed)
+    return _step(needed)
+
+
+def coarser(base: float) -> float:
+    """The next coarser base of `rounding_base`.
+
+    Examples
+    --------
+    >>> coarser(0.5), coarser(1000.0), coarser(2000.0)
+    (1.0, 2000.0, 5000.0)
+    """
+    return _step(1.5 * base)
 
 
 def rounded(total: float, base: float) -> float:
@@ -157,7 +169,14 @@ def run_total(total: Mapping[str, Any], shown: pd.DataFrame, cooperatives: pd.Da
     return _total_row(row, mean, shown=True)
 
 
-def cells(points: ArrayLike, member_ids: ArrayLike, values: ArrayLike, *, finest_km: int = 1) -> pd.DataFrame:
+def cells(
+    points: ArrayLike,
+    member_ids: ArrayLike,
+    values: ArrayLike,
+    *,
+    finest_km: int = 1,
+    min_members: int = MIN_MEMBERS,
+) -> pd.DataFrame:
     """Cells of 80 to 1 km with the rounded sum of each, as fine as the rules allow.
 
     The grid is fixed to the globe and of equal area, so its lines tell nothing of the plots. A cell is split into its
@@ -172,6 +191,7 @@ def cells(points: ArrayLike, member_ids: ArrayLike, values: ArrayLike, *, finest
     member_ids : (n,) the plot's member; a member counts once in each cell.
     values : (n,) value of each plot, ≥ 0; NaN counts as nothing.
     finest_km : smallest side of a cell.
+    min_members : threshold of a cell; five at the very least.
 
     Returns
     -------
@@ -179,7 +199,7 @@ def cells(points: ArrayLike, member_ids: ArrayLike, values: ArrayLike, *, finest
 
     Source: the quadtree of Eurostat's and the JRC's multi-resolution grids, on the equal-area EASE-Grid 2 (EPSG:6933).
     """
-    plots = _plots(points, member_ids, values)
+    plots = _plots(points, member_ids, values, min_members)
     parts, hidden = _without_nowhere(*_parts(plots, [size for size in CELL_SIZES_KM if size >= finest_km]))
     shown = _without_single_differences(parts, hidden, plots)
     sizes = [CELL_SIZES_KM[part.level] for part in shown]
@@ -246,6 +266,13 @@ def bounds_of(
     return list(zip(west, south, east, north, strict=True))
 
 
+def _step(needed: float) -> float:
+    """The smallest of 1, 2 or 5 times a power of ten that is at least this."""
+    power = math.floor(math.log10(needed))
+    steps = (float(f"{digit}e{power + up}") for up in (0, 1) for digit in (1, 2, 5))
+    return next(step for step in steps if step >= needed)
+
+
 def _positive(values: ArrayLike) -> npt.NDArray[np.float64]:
     numbers = np.asarray(values, dtype=np.float64)
     positive: npt.NDArray[np.float64] = numbers[numbers > 0]
@@ -260,6 +287,7 @@ class _Plots:
     """Column and row of the 1 km cell."""
     member: _Ints
     value: _Floats
+    min_members: int
 
 
 @dataclass(frozen=True)
@@ -273,7 +301,7 @@ class _Part:
     members: _Floats
 
 
-def _plots(points: ArrayLike, member_ids: ArrayLike, values: ArrayLike) -> _Plots:
+def _plots(points: ArrayLike, member_ids: ArrayLike, values: ArrayLike, min_members: int) -> _Plots:
     value = np.asarray(values, dtype=float)
     member, _ = pd.factorize(pd.Series(member_ids, dtype="str"), use_na_sentinel=False)
     order = np.lexsort((value, member))
@@ -282,7 +310,7 @@ def _plots(points: ArrayLike, member_ids: ArrayLike, values: ArrayLike) -> _Plot
     placed = np.isfinite(places).all(axis=1)
     cell = np.full(places.shape, _NOWHERE)
     cell[placed] = cell_of(places[placed], CELL_SIZES_KM[-1])
-    return _Plots(cell[order], member[order], value[order])
+    return _Plots(cell[order], member[order], value[order], min_members)
 
 
 def _without_nowhere(parts: list[_Part], hidden: _Ints) -> tuple[list[_Part], _Ints]:
@@ -321,7 +349,7 @@ def _may_be_shown(plots: _Plots, chosen: _Ints, group: _Ints) -> _Mask:
     """Whether the chosen plots of each group are a publishable sum, by number of the group."""
     shown = np.zeros(group.max(initial=-1) + 1, dtype=bool)
     for rows, values in _members(plots, chosen, group):
-        shown[group[rows[0]]] = publishable(values)
+        shown[group[rows[0]]] = publishable(values, min_members=plots.min_members)
     return shown
 
 
