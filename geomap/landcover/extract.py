@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -9,14 +10,14 @@ import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyproj
 import shapely
 
 from geomap.engine import Progress, ordered_map
 from geomap.errors import RasterError
 from geomap.findings import join_findings, make_findings
+from geomap.landcover.mosaic import Measured, areas_on_mosaic, areas_side_by_side, in_raster
 from geomap.landcover.product import Product
-from geomap.landcover.source import Grid, Rasters
+from geomap.landcover.source import FARTHEST_CODE, Grid, Rasters
 from geomap.plots.area import area_ha, rings_of
 
 NO_DATA: Final = -1
@@ -29,7 +30,6 @@ CELLS_TO_JUDGE: Final = 9
 """Below this many cells a plot's own classes say little: one patch of the map is about 3 × 3 cells."""
 
 _BLOCK_EDGE: Final = 1024
-_DENSIFY_DEG: Final = 0.001
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,14 @@ def class_areas(
     and cells without data are hectares of their own, never a silent zero. In a raster of a projected CRS the outline is
     densified and moved to the raster, and each plot's cells share its own ratio of geodesic to planar area.
 
+    Ground that several rasters cover counts once: the raster with the finer cells speaks for it where it has data, of
+    equal cells the one whose file name comes first (`geomap.landcover.mosaic`). The order of the files does not matter.
+
     Parameters
     ----------
     plots : index plot_id (unique), EPSG:4326, valid Polygons and MultiPolygons; points and missing outlines get no
         rows. `area_ha` is used where the column is there.
-    rasters : GeoTIFF files of the product that do not overlap.
+    rasters : GeoTIFF files of the product; tiles and copies, of one CRS or several.
     product : the legend.
     workers : threads; the processors at hand by default.
     chunk : plots worked on at a time, which bounds the memory.
@@ -107,21 +110,13 @@ def class_areas(
     cell_m2 = np.full(len(outlined), np.nan)
     unknown_codes: set[int] = set()
     with Rasters(rasters, product) as opened:
+        over_rasters = areas_side_by_side if opened.side_by_side else areas_on_mosaic
+        measure = partial(_areas_on_grid, opened=opened, product=product, workers=workers, progress=progress)
         for first in range(0, len(outlined), chunk):
             part = slice(first, first + chunk)
-            for grid in opened.grids:
-                inside, cells, codes = _areas_on_grid(
-                    outlined.geometry.to_numpy()[part],
-                    areas_m2[part],
-                    opened,
-                    grid,
-                    product,
-                    workers=workers,
-                    progress=progress,
-                )
-                by_class[part] += inside
-                cell_m2[part] = np.where(np.isnan(cells), cell_m2[part], cells)
-                unknown_codes |= codes
+            found = over_rasters(outlined.geometry.to_numpy()[part], areas_m2[part], opened, product, measure)
+            by_class[part], cell_m2[part] = found.inside_m2, found.cell_m2
+            unknown_codes |= found.strange_codes
         by_class[:, columns.index(OUTSIDE)] = _outside(by_class.sum(axis=1), areas_m2, cell_m2)
         if len(outlined) and np.isnan(cell_m2).all():
             raise _not_on_raster(outlined, opened.grids)
@@ -133,20 +128,21 @@ def class_areas(
 def _areas_on_grid(
     outlines: npt.NDArray[np.object_],
     areas_m2: npt.NDArray[np.float64],
-    opened: Rasters,
     grid: Grid,
-    product: Product,
     *,
+    opened: Rasters,
+    product: Product,
     workers: int | None,
     progress: Progress | None,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], set[int]]:
-    """Square metres per plot and class on one raster, its cell area at each plot, codes that the legend lacks."""
+) -> Measured:
+    """What one raster shows under the outlines."""
     from geomap.landcover.coverage import block_classes
 
     rings = _outlines(outlines, grid)
     cell_areas, slopes = grid.cell_areas()
     column_of, lowest = _columns_of_codes(product, grid)
-    legend_codes = np.append(product.legend.index.to_numpy(), [product.nodata, grid.nodata or product.nodata])
+    empty = [product.nodata, *product.also_nodata, product.nodata if grid.nodata is None else grid.nodata]
+    legend_codes = np.append(product.legend.index.to_numpy(), empty)
     tasks = list(_tasks(rings.bounds, grid))
     classes = len(product.legend) + 3
     result = np.zeros((len(outlines), classes))
@@ -178,15 +174,12 @@ def _areas_on_grid(
         scale = areas_m2 / rings.planar_m2
         result *= scale[:, None]
         cells = cell_areas[0] * scale
-    return result, np.where(touched, cells, np.nan), strange_codes
+    return Measured(result, np.where(touched, cells, np.nan), strange_codes)
 
 
 def _outlines(outlines: npt.NDArray[np.object_], grid: Grid) -> _Outlines:
     """Rings of the plots in cells of the raster."""
-    shapes = outlines
-    if not grid.crs.equals("EPSG:4326", ignore_axis_order=True):
-        to_raster = pyproj.Transformer.from_crs("EPSG:4326", grid.crs, always_xy=True)
-        shapes = shapely.transform(shapely.segmentize(shapes, _DENSIFY_DEG), to_raster.transform, interleaved=False)
+    shapes = in_raster(outlines, grid)
     found = rings_of(shapes)
     xy = found.coordinates
     xs, ys = (xy[:, 0] - grid.transform.c) / grid.transform.a, (xy[:, 1] - grid.transform.f) / grid.transform.e
@@ -240,8 +233,9 @@ def _tasks(bounds: npt.NDArray[np.float64], grid: Grid) -> Iterator[_Task]:
 def _columns_of_codes(product: Product, grid: Grid) -> tuple[npt.NDArray[np.int64], int]:
     """Column of each code from the lowest known one on, with one more entry for codes that nobody knows."""
     codes = {int(code): column for column, code in enumerate(product.legend.index)}
-    codes[product.nodata] = len(product.legend)
-    if grid.nodata is not None:
+    for code in (product.nodata, *product.also_nodata):
+        codes[code] = len(product.legend)
+    if grid.nodata is not None and abs(grid.nodata) <= FARTHEST_CODE:
         codes[grid.nodata] = len(product.legend)
     lowest = min(codes)
     columns = np.full(max(codes) - lowest + 2, len(product.legend) + 2, dtype=np.int64)

@@ -1,9 +1,13 @@
 """Land-cover rasters on disk: checked when opened, read block by block, one open file per thread."""
 
+import hashlib
+import os
 import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -20,10 +24,24 @@ from geomap.errors import CrsError, RasterError
 from geomap.landcover.product import Product
 from geomap.plots.area import ellipsoidal_cell_area
 
-MAX_CELLS: Final = 2**34
+METRES_OF_DEGREE: Final = 111_195.0
+MAX_CELLS: Final = 2**35
 MAX_BLOCK_BYTES: Final = 64 * 2**20
+FARTHEST_CODE: Final = 2**20
+"""A no-data value beyond this is told apart when it is read, and not by a table as long as it is large."""
 GDAL_OPTIONS: Final = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_CACHEMAX": 16 * 2**20}
 """The cache is in bytes. Each block is read once: a large cache would only fill memory, and take twice as long."""
+
+_HAIR_DEG: Final = 1e-4
+_ROUNDING: Final = 1e-6
+"""0.28 as a file holds it can be a hair above 0.28."""
+_OVERLAP_CELLS: Final = 1e-3
+"""Rasters that overlap by less than this share of a cell lie side by side: their corners are rounded."""
+
+
+def is_lonlat(crs: pyproj.CRS) -> bool:
+    """Whether coordinates are WGS84 longitude and latitude."""
+    return bool(crs.equals("EPSG:4326", ignore_axis_order=True))
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,23 @@ class Grid:
         ys = sorted((self.transform.f, self.transform.f + self.transform.e * self.height))
         return xs[0], ys[0], xs[1], ys[1]
 
+    @property
+    def step_m(self) -> float:
+        """North–south size of a cell in metres, to six digits; of a geographic CRS by the mean degree of latitude."""
+        unit = METRES_OF_DEGREE if self.crs.is_geographic else self.crs.axis_info[0].unit_conversion_factor
+        return float(f"{abs(self.transform.e) * unit:.6g}")
+
+    @cached_property
+    def lonlat_bounds(self) -> tuple[float, float, float, float]:
+        """West, south, east, north in degrees, a hair wider than the raster: what lies beyond is not on it."""
+        west, south, east, north = self.bounds
+        if not is_lonlat(self.crs):
+            to_lonlat = pyproj.Transformer.from_crs(self.crs, "EPSG:4326", always_xy=True)
+            west, south, east, north = to_lonlat.transform_bounds(*self.bounds, densify_pts=101)
+        if not np.isfinite([west, south, east, north]).all() or west > east:
+            return -180.0, -90.0, 180.0, 90.0
+        return west - _HAIR_DEG, south - _HAIR_DEG, east + _HAIR_DEG, north + _HAIR_DEG
+
     def cell_areas(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Area of a cell in each row in m², and the relative change of the area element over one row.
 
@@ -64,21 +99,31 @@ class Rasters:
 
     Parameters
     ----------
-    paths : GeoTIFF files that do not overlap, such as the tiles of one product.
+    paths : GeoTIFF files of one product. Tiles, copies, several CRS and several cell sizes may stand together. A file
+        that is named twice is read once.
     product : says which codes to expect.
+
+    Attributes
+    ----------
+    grids : the rasters; west to east where they lie side by side, in the order of `in_order_of_precedence` otherwise.
+    side_by_side : whether they share a CRS and no ground.
 
     Raises
     ------
-    RasterError : a file is missing, broken, rotated, not of whole numbers, of several bands, or two files overlap.
-    CrsError : a file names no CRS, or the files name different ones.
+    RasterError : a file is missing, broken, rotated, not of whole numbers, or of several bands.
+    CrsError : a file names no CRS.
     """
 
     def __init__(self, paths: Sequence[Path], product: Product) -> None:
         if not paths:
             raise RasterError("No land-cover raster was given.", todo="Name one with --raster.")
-        grids = [_checked_grid(Path(path), product) for path in paths]
+        once = {os.path.abspath(path): Path(path) for path in paths}.values()
+        grids = [_checked_grid(path, product) for path in once]
         self.grids = sorted(grids, key=lambda grid: (grid.bounds, grid.path.name))
-        _require_apart(self.grids)
+        self.side_by_side = _lie_apart(self.grids)
+        if not self.side_by_side:
+            self.grids = in_order_of_precedence(grids)
+        self._product = product
         self._env = rasterio.Env(**GDAL_OPTIONS)
         self._local = threading.local()
         self._opened: list[Any] = []
@@ -96,12 +141,19 @@ class Rasters:
         self._env.__exit__(kind, error, trace)
 
     def read(self, grid: Grid, corner: tuple[int, int], shape: tuple[int, int], nodata: int) -> npt.NDArray[Any]:
-        """Class codes of the window at `corner` (row, column); cells that the file masks come back as `nodata`."""
+        """Class codes of the window at `corner` (row, column); cells that the file masks come back as `nodata`.
+
+        A raster of a quantity comes back as the classes that the product's threshold makes of it.
+        """
         source = self._source(grid)
         top, left = corner
         window = Window(left, top, shape[1], shape[0])
         try:
             codes = source.read(1, window=window)
+            if self._product.threshold is not None:
+                codes = _classes(codes, source, self._product)
+            elif grid.nodata is not None and abs(grid.nodata) > FARTHEST_CODE:
+                codes = np.where(codes == grid.nodata, nodata, codes.astype(np.int64))
             if grid.masked:
                 codes = np.where(source.read_masks(1, window=window) == 0, nodata, codes.astype(np.int64))
         except RasterioError as error:
@@ -136,23 +188,28 @@ def _checked_grid(path: Path, product: Product) -> Grid:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             source = rasterio.open(path, driver="GTiff")
         with source:
-            _require_land_cover(path.name, source, product)
-            return Grid(
-                path=path,
-                crs=pyproj.CRS.from_user_input(source.crs),
-                transform=source.transform,
-                width=source.width,
-                height=source.height,
-                block=source.block_shapes[0],
-                nodata=None if source.nodata is None else int(source.nodata),
-                masked=MaskFlags.per_dataset in source.mask_flag_enums[0],
-            )
+            return grid_of(path, source, product)
     except RasterioError as error:
         raise RasterError(
             f"{path.name} is not a GeoTIFF that can be read.",
             why="Land cover is read from GeoTIFF or COG files.",
             todo="Give a .tif file; other rasters can be converted with gdal_translate -of COG.",
         ) from error
+
+
+def grid_of(path: Path, source: Any, product: Product) -> Grid:
+    """Where the cells of an open raster lie; raises for one that cannot be this product's map."""
+    _require_land_cover(path.name, source, product)
+    return Grid(
+        path=path,
+        crs=pyproj.CRS.from_user_input(source.crs),
+        transform=source.transform,
+        width=source.width,
+        height=source.height,
+        block=source.block_shapes[0],
+        nodata=_nodata_code(source, product),
+        masked=product.file_nodata and MaskFlags.per_dataset in source.mask_flag_enums[0],
+    )
 
 
 def _require_land_cover(name: str, source: Any, product: Product) -> None:
@@ -169,7 +226,7 @@ def _require_land_cover(name: str, source: Any, product: Product) -> None:
             why="A land-cover raster holds one class code per cell.",
             todo="Give a file with the class band alone.",
         )
-    if not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
+    if product.threshold is None and not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
         raise RasterError(
             f"{name} holds {source.dtypes[0]} values, not class codes.",
             why="A land-cover class is a whole number.",
@@ -195,30 +252,69 @@ def _require_land_cover(name: str, source: Any, product: Product) -> None:
             why="Reading one block would fill the memory.",
             todo="Convert it with gdal_translate -of COG.",
         )
-    if source.nodata is not None and int(source.nodata) in product.legend.index:
+    nodata = _nodata_code(source, product)
+    if nodata is not None and nodata in product.legend.index:
         raise RasterError(
-            f"{name} declares {int(source.nodata)} as no data, but in {product.title} it is "
-            f"'{product.legend.loc[int(source.nodata), 'name']}'.",
+            f"{name} declares {nodata} as no data, but in {product.title} it is "
+            f"'{product.legend.loc[nodata, 'name']}'.",
             why="Hectares of that class would vanish.",
             todo="Check --product, or write the file again with another no-data value.",
         )
 
 
-def _require_apart(grids: Sequence[Grid]) -> None:
-    """Raise when rasters differ in CRS or cover the same ground."""
+def _nodata_code(source: Any, product: Product) -> int | None:
+    """The code that the file declares as no data, where its word counts and it is a code."""
+    if source.nodata is None or not product.file_nodata or product.threshold is not None:
+        return None
+    return int(source.nodata)
+
+
+def _classes(values: npt.NDArray[Any], source: Any, product: Product) -> npt.NDArray[np.int64]:
+    """1 above the product's threshold and 0 at or below it; no data and impossible values have codes of their own."""
+    assert product.threshold is not None
+    limit = product.threshold
+    real = values.astype(np.float64) * source.scales[0] + source.offsets[0]
+    codes: npt.NDArray[np.int64] = (real > limit.above + _ROUNDING).astype(np.int64)
+    codes[(real < limit.lowest) | (real > limit.highest)] = max(product.legend.index.max(), product.nodata) + 1
+    missing = ~np.isfinite(real) | ((real == product.nodata) & (product.nodata > limit.highest))
+    if product.file_nodata and source.nodata is not None and np.isfinite(source.nodata):
+        missing |= values == np.asarray(source.nodata).astype(values.dtype)
+    codes[missing] = product.nodata
+    return codes
+
+
+def in_order_of_precedence(grids: Sequence[Grid]) -> list[Grid]:
+    """The rasters in the order in which they speak for ground that several cover: finer cells first, then by file name.
+
+    Of equal cells and equal names the one whose bytes have the lower SHA-256 comes first.
+    """
+    ordered: list[Grid] = []
+    by_name = sorted(grids, key=_rank)
+    for _, alike in groupby(by_name, key=_rank):
+        same = list(alike)
+        ordered += same if len(same) == 1 else sorted(same, key=lambda grid: _sha256(grid.path))
+    return ordered
+
+
+def _rank(grid: Grid) -> tuple[float, str]:
+    return grid.step_m, grid.path.name
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _lie_apart(grids: Sequence[Grid]) -> bool:
+    """Whether the rasters share a CRS and no ground."""
+    if any(grid.crs != grids[0].crs for grid in grids[1:]):
+        return False
     for i, first in enumerate(grids):
         for second in grids[i + 1 :]:
-            if first.crs != second.crs:
-                raise CrsError(
-                    f"{first.path.name} and {second.path.name} are in different coordinate reference systems.",
-                    why="Tiles of one map share one.",
-                    todo="Run them one by one, or warp them to the same CRS.",
-                )
             a, b = first.bounds, second.bounds
-            reach = abs(first.transform.a) / 2
-            if min(a[2], b[2]) - max(a[0], b[0]) > reach and min(a[3], b[3]) - max(a[1], b[1]) > reach:
-                raise RasterError(
-                    f"{first.path.name} and {second.path.name} cover the same ground.",
-                    why="Its hectares would count twice.",
-                    todo="Give only one of them, or tiles that do not overlap.",
-                )
+            reach = _OVERLAP_CELLS * min(abs(first.transform.a), abs(second.transform.a))
+            if b[0] >= a[2] - reach:
+                break  # sorted from west to east: none of the rest can reach it
+            if min(a[3], b[3]) - max(a[1], b[1]) > reach and min(a[2], b[2]) - max(a[0], b[0]) > reach:
+                return False
+    return True

@@ -188,12 +188,27 @@ def write_run(run: "Run", out: Path, *, pages: bool = True, language: str = "en"
 def _tables(run: "Run", folder: Path) -> Iterator[Callable[[], None]]:
     """What writes each table, as functions of nothing."""
     yield partial(_write_plots, run.plots, folder / "plots.parquet")
+    for name, table in run_tables(run):
+        yield partial(_write_csv, table, folder / name, _contract(name))
+
+
+def run_tables(run: "Run") -> Iterator[tuple[str, pd.DataFrame]]:
+    """File name and table of all that a run leaves as CSV; `flat_table` puts the columns as the file has them."""
     for name in ("classes", "members", "cooperatives", "months", "variance", "environment", "findings"):
-        yield partial(_write_csv, getattr(run, name), folder / f"{name}.csv", CONTRACTS[f"{name}.csv"])
-    for name, table in _of_outlook(run.outlook):
-        yield partial(_write_csv, table, folder / name, CONTRACTS[name])
+        yield f"{name}.csv", getattr(run, name)
+    yield from _of_outlook(run.outlook)
     for name, column in by_names(run.by).items():
-        yield partial(_write_csv, run.by[column], folder / name, CONTRACTS["by_<column>.csv"])
+        yield name, run.by[column]
+
+
+def flat_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The table of a run with the columns of the file `name`, in their order; supply it does not know is missing."""
+    flat: pd.DataFrame = _flat(table, _contract(name))
+    return flat
+
+
+def _contract(name: str) -> tuple[str, ...]:
+    return CONTRACTS.get(name, CONTRACTS["by_<column>.csv"])
 
 
 def _of_outlook(outlook: "Outlook | None") -> Iterator[tuple[str, pd.DataFrame]]:
