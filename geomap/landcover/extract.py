@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -19,6 +19,9 @@ from geomap.landcover.mosaic import Measured, areas_on_mosaic, areas_side_by_sid
 from geomap.landcover.product import Product
 from geomap.landcover.source import FARTHEST_CODE, Grid, Rasters
 from geomap.plots.area import area_ha, rings_of
+
+if TYPE_CHECKING:
+    from geomap.landcover.partitions import Cluster
 
 NO_DATA: Final = -1
 OUTSIDE: Final = -2
@@ -75,12 +78,13 @@ def class_areas(
     *,
     workers: int | None = None,
     chunk: int = 100_000,
+    cluster: "Cluster | None" = None,
     progress: Progress | None = None,
 ) -> Extraction:
     """Hectares of each land-cover class in each plot, exact to the covered share of every cell.
 
     Class area = Σ over cells of covered share × ellipsoidal cell area; Σ classes + no data + outside + unknown = plot
-    area (1e-6 relative). The result does not depend on workers, chunk or the order of plots. Ground outside the raster
+    area (1e-6 relative). No result depends on workers, chunk, cluster or the order of plots. Ground outside the raster
     and cells without data are hectares of their own, never a silent zero. In a raster of a projected CRS the outline is
     densified and moved to the raster, and each plot's cells share its own ratio of geodesic to planar area.
 
@@ -95,34 +99,64 @@ def class_areas(
     product : the legend.
     workers : threads; the processors at hand by default.
     chunk : plots worked on at a time, which bounds the memory.
-    progress : called with ("land cover", blocks done, blocks in all).
+    cluster : a Dask cluster that does the work in this one's place.
+    progress : called with ("land cover", blocks or partitions done, all of them).
 
     Raises
     ------
-    RasterError, CrsError : see `Rasters`; also where no plot lies on the raster.
+    RasterError, CrsError : see `Rasters`; also where no plot lies on the raster. ClusterError : see `cluster_map`.
     """
     has_area = shapely.area(plots.geometry.to_numpy()) > 0
     outlined = plots if has_area.all() else plots[has_area]
     hectares_all = outlined["area_ha"] if "area_ha" in outlined else area_ha(outlined.geometry)
     areas_m2 = hectares_all.to_numpy(float) * 1e4
     columns = [*product.legend.index, NO_DATA, OUTSIDE, UNKNOWN]
-    by_class = np.zeros((len(outlined), len(columns)))
-    cell_m2 = np.full(len(outlined), np.nan)
-    unknown_codes: set[int] = set()
-    with Rasters(rasters, product) as opened:
-        over_rasters = areas_side_by_side if opened.side_by_side else areas_on_mosaic
-        measure = partial(_areas_on_grid, opened=opened, product=product, workers=workers, progress=progress)
-        for first in range(0, len(outlined), chunk):
-            part = slice(first, first + chunk)
-            found = over_rasters(outlined.geometry.to_numpy()[part], areas_m2[part], opened, product, measure)
-            by_class[part], cell_m2[part] = found.inside_m2, found.cell_m2
-            unknown_codes |= found.strange_codes
-        by_class[:, columns.index(OUTSIDE)] = _outside(by_class.sum(axis=1), areas_m2, cell_m2)
-        if len(outlined) and np.isnan(cell_m2).all():
+    outlines = outlined.geometry.to_numpy()
+    if cluster is None:
+        found = measure(outlines, areas_m2, rasters, product, workers=workers, chunk=chunk, progress=progress)
+    else:
+        from geomap.landcover.partitions import measure_on_cluster
+
+        found = measure_on_cluster(outlines, areas_m2, rasters, product, cluster, progress=progress)
+    by_class, cell_m2 = found.inside_m2, found.cell_m2
+    by_class[:, columns.index(OUTSIDE)] = _outside(by_class.sum(axis=1), areas_m2, cell_m2)
+    if len(outlined) and np.isnan(cell_m2).all():
+        with Rasters(rasters, product) as opened:
             raise _not_on_raster(outlined, opened.grids)
     hectares = pd.DataFrame(by_class / 1e4, index=outlined.index, columns=columns)
     cover = _cover_table(hectares, cell_m2, plots.index)
-    return Extraction(_long_table(hectares, product), cover, _findings(cover, areas_m2 / 1e4, outlined, unknown_codes))
+    strange = found.strange_codes
+    return Extraction(_long_table(hectares, product), cover, _findings(cover, areas_m2 / 1e4, outlined, strange))
+
+
+def measure(
+    outlines: npt.NDArray[np.object_],
+    areas_m2: npt.NDArray[np.float64],
+    rasters: Sequence[Path],
+    product: Product,
+    *,
+    workers: int | None = None,
+    chunk: int = 100_000,
+    progress: Progress | None = None,
+) -> Measured:
+    """Square metres of each class under each outline, row by row; what lies outside the rasters is not in it.
+
+    Parameters
+    ----------
+    outlines : Polygons and MultiPolygons, EPSG:4326. areas_m2 : their geodesic areas.
+    """
+    inside = np.zeros((len(outlines), len(product.legend) + 3))
+    cell_m2 = np.full(len(outlines), np.nan)
+    strange: set[int] = set()
+    with Rasters(rasters, product) as opened:
+        over_rasters = areas_side_by_side if opened.side_by_side else areas_on_mosaic
+        on_grid = partial(_areas_on_grid, opened=opened, product=product, workers=workers, progress=progress)
+        for first in range(0, len(outlines), chunk):
+            part = slice(first, first + chunk)
+            found = over_rasters(outlines[part], areas_m2[part], opened, product, on_grid)
+            inside[part], cell_m2[part] = found.inside_m2, found.cell_m2
+            strange |= found.strange_codes
+    return Measured(inside, cell_m2, strange)
 
 
 def _areas_on_grid(
