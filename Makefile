@@ -17,13 +17,16 @@ BASE := $(call stamp,requirements.lock)
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench simulate fuzz lock clean
+.PHONY: help demo serve test lint format bench simulate fuzz load faults lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: $(or $(wildcard $(DEV)),$(BASE)) ## the whole way on the sample cooperatives; results in out/demo
 	@$(VENV)/bin/geomap demo --out out/demo
+
+serve: $(or $(wildcard $(DEV)),$(BASE)) ## the service on this computer alone; prints a link to open
+	@$(VENV)/bin/geomap serve
 
 test: $(DEV) ## all tests, with branch coverage
 	@$(PY) -m pytest -n auto --maxprocesses 2 --cov --cov-report term:skip-covered --cov-fail-under 85
@@ -49,6 +52,15 @@ simulate: $(DEV) ## how often intervals hold in WORLDS=100 made worlds; figures 
 SECONDS ?= 600
 fuzz: $(DEV) ## bent files through every reader, SECONDS=600 each; what was found in out/fuzz
 	@$(PY) tests/fuzz/fuzz.py --seconds $(SECONDS) --out out/fuzz
+
+USERS ?= 50
+LOAD_SECONDS ?= 600
+load: $(DEV) ## USERS=50 people on the service for LOAD_SECONDS=600, then with a job and hostile uploads; figures in out/load
+	@$(PY) tests/load/load.py --users $(USERS) --seconds $(LOAD_SECONDS) --out out/load
+
+KILLS ?= 200
+faults: $(DEV) ## kill -9 of imports, jobs, workers and servers at KILLS=200 moments; figures in out/faults
+	@$(PY) tests/faults/faults.py --kills $(KILLS) --out out/faults
 
 lock: $(UV) ## make both locks again from pyproject.toml (UPGRADE=--upgrade for newer releases)
 	@echo "Making requirements.lock"

@@ -1,45 +1,28 @@
-"""The one way out: lists in five formats, single things, their tags, and what a client may ask of them."""
+"""The one way out: lists and single things, their tags, and what a client may ask of them."""
 
-import csv
 import hashlib
-import io
-import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, get_args
+from http import HTTPStatus
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 
-from geomap.outputs.text import csv_text, plain
+from api.formats import ENDINGS, GEOMETRY, MEDIA_TYPES, WRITERS, Columns, Format, Row, as_json
+from api.models import PRINTABLE
 from geomap.store.errors import ChangedError
 
-Columns = Mapping[str, tuple[str, str]]
-"""Column → unit and meaning. A list shows these columns, in this order, and no other that its rows may hold."""
-Row = Mapping[str, Any]
-Format = Literal["json", "csv", "xlsx", "geojson", "geoparquet"]
-MEDIA_TYPES: Final[Mapping[Format, str]] = {
-    "json": "application/json",
-    "csv": "text/csv",
-    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    "geojson": "application/geo+json",
-    "geoparquet": "application/vnd.apache.parquet",
-}
-ENDINGS: Final[Mapping[Format, str]] = {"csv": "csv", "xlsx": "xlsx", "geojson": "geojson", "geoparquet": "parquet"}
-GEOMETRY: Final = "geometry"
-"""The column that holds a shape, WKB in longitude and latitude (EPSG:4326)."""
 MOST_ROWS: Final = 10_000
-_CELL: Final = 32_767
-"""Most characters of a cell in a spreadsheet."""
 
 
 class PlainJSON(JSONResponse):
     """JSON in which a number that is none (NaN, ±inf) is null."""
 
     def render(self, content: Any) -> bytes:
-        return _json(content)
+        return as_json(content)
 
 
 @dataclass(frozen=True)
@@ -65,7 +48,7 @@ class PageAsked:
 
 def _page(
     limit: Annotated[int, Query(ge=1, le=MOST_ROWS, description="Most rows of the answer")] = 100,
-    after: Annotated[str, Query(max_length=200, description="`next` of the answer before")] = "",
+    after: Annotated[str, Query(max_length=1_000, pattern=PRINTABLE, description="`next` of the answer before")] = "",
     format: Annotated[Format | None, Query(description="Instead of an Accept header")] = None,
 ) -> PageAsked:
     return PageAsked(limit, after)
@@ -76,7 +59,7 @@ Page = Annotated[PageAsked, Depends(_page)]
 
 
 def invalid(message: str, *where: str | int) -> RequestValidationError:
-    """The error of a request that is wrong at a place, told as all others are: `invalid("Too long", "query", "after")`."""
+    """The error of a request that is wrong at a place, such as "query", "after"; told as all others are."""
     return RequestValidationError([{"type": "value_error", "loc": where, "msg": message}])
 
 
@@ -108,7 +91,7 @@ def listed(
     kind = wanted_format(request, default=default, shapes=GEOMETRY in columns)
     shown = [{column: row.get(column) for column in columns} for row in rows]
     following = None if next is None else str(next)
-    body = _WRITERS[kind](shown, columns, following)
+    body = WRITERS[kind](shown, columns, following)
     headers = {
         "Cache-Control": "no-store" if personal else "private, no-cache",
         "Vary": "Accept, Authorization, Cookie",
@@ -136,7 +119,7 @@ def shown(
     """
     tag = None if version is None else f'"{version}"'
     headers = {"Cache-Control": "no-store", "Vary": "Accept, Authorization, Cookie"}
-    return tagged(request, _json(content), tag=tag, status=status, media_type=media_type, headers=headers)
+    return tagged(request, as_json(content), tag=tag, status=status, media_type=media_type, headers=headers)
 
 
 def tagged(
@@ -179,19 +162,17 @@ def wanted_format(request: Request, *, default: Format, shapes: bool) -> Format:
     ------
     HTTPException : 406, the list cannot be had in any of the formats that were asked for.
     """
-    offered = [kind for kind in get_args(Format) if shapes or not kind.startswith("geo")]
+    offered: list[Format] = [kind for kind in MEDIA_TYPES if shapes or not kind.startswith("geo")]
     offered.sort(key=lambda kind: kind != default)
     asked = request.query_params.get("format")
-    if asked is not None and asked not in get_args(Format):
+    if asked is not None and asked not in MEDIA_TYPES:
         raise invalid(f"Input should be one of {', '.join(offered)}", "query", "format")
     accepted = _accepted(request.headers.get("accept", "*/*"))
-    found = asked if asked in offered else None
-    if asked is None:
-        best = max(offered, key=lambda kind: _weight(accepted, MEDIA_TYPES[kind]))
-        found = best if _weight(accepted, MEDIA_TYPES[best]) > 0 else None
-    if found is None:
-        raise HTTPException(406, f"This list comes as {', '.join(offered)}.")
-    return found
+    weights = {kind: _weight(accepted, MEDIA_TYPES[kind]) if asked is None else kind == asked for kind in offered}
+    best = max(offered, key=lambda kind: weights[kind])
+    if not weights[best]:
+        raise HTTPException(HTTPStatus.NOT_ACCEPTABLE, f"This list comes as {', '.join(offered)}.")
+    return best
 
 
 def _accepted(header: str) -> dict[str, float]:
@@ -218,126 +199,3 @@ def _names(header: str, tag: str) -> bool:
     """Whether If-None-Match names the tag, compared weakly. Source: RFC 9110, section 13.1.2."""
     tags = {part.strip().removeprefix("W/") for part in header.split(",")}
     return tag in tags or "*" in tags
-
-
-# ---- the five formats ----
-
-
-def _json(content: Any) -> bytes:
-    text = json.dumps(finite(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode("utf-8", errors="replace")
-
-
-def finite(value: Any) -> Any:
-    """The value in JSON's own types; a number that is none is None."""
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value
-
-
-def _geometry(wkb: Any) -> Any:
-    from api.geojson import geometry_of
-
-    return geometry_of(wkb)
-
-
-def _as_json(rows: Sequence[Row], columns: Columns, following: str | None) -> bytes:
-    if GEOMETRY in columns:
-        rows = [{**row, GEOMETRY: _geometry(row[GEOMETRY])} for row in rows]
-    meanings = {column: {"unit": unit, "meaning": meaning} for column, (unit, meaning) in columns.items()}
-    return _json({"rows": rows, "columns": meanings, "next": following})
-
-
-def _as_geojson(rows: Sequence[Row], columns: Columns, following: str | None) -> bytes:
-    key = next(iter(columns))
-    features = [
-        {
-            "type": "Feature",
-            "id": row[key],
-            GEOMETRY: _geometry(row[GEOMETRY]),
-            "properties": {column: row[column] for column in columns if column != GEOMETRY},
-        }
-        for row in rows
-    ]
-    return _json({"type": "FeatureCollection", "features": features, "next": following})
-
-
-def _as_csv(rows: Sequence[Row], columns: Columns, _following: str | None) -> bytes:
-    import shapely
-
-    def shape(wkb: Any) -> str:
-        return "" if wkb is None else shapely.to_wkt(shapely.from_wkb(bytes(wkb)), rounding_precision=-1)
-
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([csv_text(column) for column in columns])
-    for row in rows:
-        writer.writerow([shape(row[key]) if key == GEOMETRY else csv_text(_cell(row[key])) for key in columns])
-    return out.getvalue().encode("utf-8", errors="replace")
-
-
-def _as_xlsx(rows: Sequence[Row], columns: Columns, _following: str | None) -> bytes:
-    """A sheet with the rows and one with the columns' units and meanings; shapes do not fit into cells."""
-    from datetime import UTC, datetime
-
-    import xlsxwriter
-
-    out = io.BytesIO()
-    book = xlsxwriter.Workbook(out, {"in_memory": True})
-    book.set_properties({"created": datetime(2000, 1, 1, tzinfo=UTC)})  # the same rows are the same bytes
-    names = [column for column in columns if column != GEOMETRY]
-    table = [names, *([row[name] for name in names] for row in rows)]
-    meanings = [["column", "unit", "meaning"], *([name, *columns[name]] for name in names)]
-    for title, lines in (("rows", table), ("columns", meanings)):
-        sheet = book.add_worksheet(title)
-        sheet.freeze_panes(1, 0)
-        for i, line in enumerate(lines):
-            for j, value in enumerate(line):
-                if isinstance(cell := _cell(value), str):
-                    sheet.write_string(i, j, plain(cell, limit=_CELL))
-                else:
-                    sheet.write_number(i, j, cell)
-    book.close()
-    return out.getvalue()
-
-
-def _as_geoparquet(rows: Sequence[Row], columns: Columns, _following: str | None) -> bytes:
-    import geopandas as gpd
-    import shapely
-
-    shapes = [None if row[GEOMETRY] is None else shapely.from_wkb(bytes(row[GEOMETRY])) for row in rows]
-    cells = {
-        column: [
-            json.dumps(finite(row[column])) if isinstance(row[column], dict | list) else row[column] for row in rows
-        ]
-        for column in columns
-        if column != GEOMETRY
-    }
-    out = io.BytesIO()
-    table = gpd.GeoDataFrame(cells, geometry=gpd.GeoSeries(shapes, crs="OGC:CRS84"))
-    table.to_parquet(out, index=False, compression="zstd")
-    return out.getvalue()
-
-
-def _cell(value: Any) -> str | int | float:
-    """A value as one cell: what is missing is empty, what is nested is JSON."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict | list):
-        return json.dumps(finite(value), ensure_ascii=False, sort_keys=True)
-    return value if isinstance(value, int | float) else str(value)
-
-
-_WRITERS: Final[Mapping[Format, Callable[[Sequence[Row], Columns, str | None], bytes]]] = {
-    "json": _as_json,
-    "csv": _as_csv,
-    "xlsx": _as_xlsx,
-    "geojson": _as_geojson,
-    "geoparquet": _as_geoparquet,
-}

@@ -7,10 +7,12 @@ from typing import Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from api.geojson import PlotRefusedError
 from api.log import log_fault
+from geomap.engine import ClusterError
 from geomap.errors import (
     ColumnError,
     CrsError,
@@ -34,6 +36,16 @@ from geomap.store.errors import (
     StoreError,
     StoreFullError,
 )
+from geomap.store.given import ShapeError, TextError
+from geomap.store.jobs import ClaimLostError, InputChangedError, JobDiedError
+
+
+class Problem(BaseModel):
+    """The body of every error: a stable code, what happened and what to do, and the places of the request at fault."""
+
+    code: str
+    detail: str
+    where: list[str] | None
 
 
 class NotReadyError(GeomapError):
@@ -60,6 +72,12 @@ class RepeatedKeyError(GeomapError):
     code = "repeated_key"
 
 
+class PortError(GeomapError):
+    """A port that is taken, or may not be opened; told on the command line alone."""
+
+    code = "port"
+
+
 STATUS: Final[Mapping[type[GeomapError], HTTPStatus]] = {
     FileError: HTTPStatus.UNPROCESSABLE_ENTITY,
     FileTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -71,11 +89,15 @@ STATUS: Final[Mapping[type[GeomapError], HTTPStatus]] = {
     UnknownNameError: HTTPStatus.UNPROCESSABLE_ENTITY,
     NumberError: HTTPStatus.UNPROCESSABLE_ENTITY,
     PlotRefusedError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    TextError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ShapeError: HTTPStatus.UNPROCESSABLE_ENTITY,
     NotKnownError: HTTPStatus.UNAUTHORIZED,
     NotAllowedError: HTTPStatus.FORBIDDEN,
     NotFoundError: HTTPStatus.NOT_FOUND,
     ConflictError: HTTPStatus.CONFLICT,
     ChangedError: HTTPStatus.PRECONDITION_FAILED,
+    InputChangedError: HTTPStatus.CONFLICT,
+    ClaimLostError: HTTPStatus.CONFLICT,
     RepeatedKeyError: HTTPStatus.UNPROCESSABLE_ENTITY,
     NotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
     BusyError: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -83,6 +105,9 @@ STATUS: Final[Mapping[type[GeomapError], HTTPStatus]] = {
     StoreBusyError: HTTPStatus.SERVICE_UNAVAILABLE,
     StoreDamagedError: HTTPStatus.SERVICE_UNAVAILABLE,
     StoreFullError: HTTPStatus.INSUFFICIENT_STORAGE,
+    JobDiedError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    ClusterError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    PortError: HTTPStatus.INTERNAL_SERVER_ERROR,
     OutputError: HTTPStatus.INTERNAL_SERVER_ERROR,
     GeomapError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }

@@ -66,6 +66,7 @@ def checked_plot(plot_id: str, sent: Mapping[str, Any], *, country: str) -> tupl
     """
     properties = dict(sent.get("properties") or {})
     attributes = dict(properties.pop("attributes", None) or {})
+    properties |= {name: attributes[name] for name in _NUMBERS if name in attributes}
     given = {name: value for name, value in properties.items() if value is not None} | {"plot_id": plot_id}
     document = json.dumps({"type": "Feature", "properties": given, "geometry": sent.get("geometry")})
     frame, outlines = read_geojson(document.encode(), name="The plot")
@@ -74,14 +75,9 @@ def checked_plot(plot_id: str, sent: Mapping[str, Any], *, country: str) -> tupl
     prepared = prepare_plots(table, country=country or None)
     if len(prepared.left_out):
         _refuse(prepared.findings[prepared.findings["action"] == "left_out"])
-    row, measured = table.iloc[0], prepared.plots.iloc[0]
+    row = table.iloc[0]
     kept = {name: _plain(row[name]) for name in OWN_COLUMNS}
-    more = {name: _plain(row[name]) for name in _NUMBERS if not pd.isna(row[name])}
-    kept |= {
-        "area_ha": _plain(measured["area_ha"]),
-        "attributes": attributes | more,
-        "geometry": None if row.geometry is None else shapely.to_wkb(row.geometry),
-    }
+    kept |= {"attributes": attributes, "geometry": None if row.geometry is None else shapely.to_wkb(row.geometry)}
     return kept, pd.concat([read, prepared.findings])[["code", "severity", "message"]].to_dict("records")
 
 

@@ -6,7 +6,9 @@ did not succeed is not kept; the key is free again.
 
 import hashlib
 import re
-from typing import Final
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -19,7 +21,7 @@ from api.errors import RepeatedKeyError, error_answer, http_answer
 from api.limits import FORM
 from geomap.errors import GeomapError
 from geomap.store import Store
-from geomap.store.errors import ConflictError
+from geomap.store.errors import ConflictError, StoreError
 from geomap.store.idempotency import WORKING, Kept, free_key, keep_answer, take_key
 
 HEADER: Final = "Idempotency-Key"
@@ -59,23 +61,24 @@ class Idempotency:
 
     async def _do(self, scope: Scope, receive: Receive, send: Send, identity: Identity, key: str) -> None:
         """Let the route work, hold its answer back until it is kept, and give the key back where there is none."""
-        assert self.store is not None
-        answer = _Answer()
-        account = identity.scope.account_id
+        answer, account = _Answer(), identity.scope.account_id
         try:
             await self.app(scope, receive, answer.take)
         except BaseException:
-            await run_in_threadpool(free_key, self.store, account, key)
+            await self._after(free_key, account, key)
             raise
-        if 200 <= answer.status < 300 and len(answer.body) <= MOST_BYTES and not scope["state"].get("secret_answer"):
+        if answer.is_done and not scope["state"].get("secret_answer"):
             kept = {name: value for name, value in answer.headers.items() if name in _KEPT_HEADERS}
-            await run_in_threadpool(
-                keep_answer, self.store, account, key, status=answer.status, headers=kept, body=bytes(answer.body)
-            )
+            await self._after(keep_answer, account, key, status=answer.status, headers=kept, body=bytes(answer.body))
         else:
-            await run_in_threadpool(free_key, self.store, account, key)
+            await self._after(free_key, account, key)
         for message in answer.messages:
             await send(message)
+
+    async def _after(self, change: Callable[..., None], *what: str, **answer: Any) -> None:
+        """Keep the answer or free the key; what was done is done, and is answered even where the store is full now."""
+        with suppress(StoreError):
+            await run_in_threadpool(change, self.store, *what, **answer)
 
 
 class _Answer:
@@ -91,6 +94,11 @@ class _Answer:
             self.status, self.headers = message["status"], Headers(raw=list(message["headers"]))
         elif message["type"] == "http.response.body":
             self.body += message.get("body", b"")
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it succeeded, and is short enough to be kept."""
+        return 200 <= self.status < 300 and len(self.body) <= MOST_BYTES
 
 
 def keep_no_answer(request: Request) -> None:

@@ -5,13 +5,14 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import URL, Headers
+from starlette.datastructures import URL
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access import Identity
 from api.errors import NotKnownError, error_answer, http_answer
+from api.limits import has_body
 from api.settings import Settings
 from geomap.errors import GeomapError
 from geomap.store import Store
@@ -53,7 +54,8 @@ class Identify:
         await (self.app if answer is None else answer)(scope, receive, send)
 
     def _refused(self, request: Request) -> Response | None:
-        if self.settings.hosts and request.headers.get("host", "") not in self.settings.hosts:
+        names = {name.lower() for name in self.settings.hosts}
+        if names and request.headers.get("host", "").lower() not in names:
             return http_answer(HTTPStatus.BAD_REQUEST, "The service is not called by this name.")
         if TOKEN_NAMES & {name.lower() for name in request.query_params}:
             return http_answer(
@@ -79,13 +81,9 @@ class Identify:
         return None if scope is None else Identity(scope)
 
     def _not_for_nobody(self, request: Request) -> Response | None:
-        if self.store is None or request.state.identity is not None or not _has_body(request.headers):
+        if self.store is None or request.state.identity is not None or not has_body(request.headers):
             return None
         return error_answer(NotKnownError("No valid token was shown.", todo="Send it as `Authorization: Bearer …`."))
-
-
-def _has_body(headers: Headers) -> bool:
-    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
 def _from_our_pages(request: Request) -> bool:

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -42,7 +42,7 @@ def main(folder: Path) -> int:
         run_job(folder, request)
         answer: dict[str, str] = {}
     except GeomapError as error:
-        answer = {"code": error.code, "detail": str(error)}
+        answer = {"code": error.code, "detail": without_places(str(error), [folder / INPUTS, *request["rasters"]])}
     except MemoryError:
         return OUT_OF_MEMORY
     except Exception:  # a fault of ours: the log gets all of it, who asked gets nothing of the inside
@@ -50,6 +50,19 @@ def main(folder: Path) -> int:
         answer = {"code": "internal", "detail": "The service failed. Its log says why."}
     (folder / ANSWER).write_text(json.dumps(answer), encoding="utf-8")
     return 0
+
+
+def without_places(text: str, paths: Sequence[str | Path]) -> str:
+    """The text without the folders of these paths: where things lie on the server is nobody's business.
+
+    Examples
+    --------
+    >>> without_places("/srv/maps/hn.tif is no raster.", ["/srv/maps/hn.tif"])
+    'hn.tif is no raster.'
+    """
+    for folder in sorted({str(Path(path).parent) for path in paths}, key=len, reverse=True):
+        text = text.replace(f"{folder}{os.sep}", "")
+    return text
 
 
 def settle(limits: Mapping[str, int], *, parent: int) -> None:

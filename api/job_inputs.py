@@ -110,7 +110,10 @@ def _pin(tx: Transaction, raster_ids: Sequence[str]) -> tuple[Pinned, str]:
             why="A run is measured on one map.",
             todo="Name rasters of one product.",
         )
-    return Pinned([(Path(row["path"]), row["sha256"], _facts(Path(row["path"]))) for row in rows]), products[0]
+    files = [(Path(row["path"]), str(row["sha256"]), _facts(Path(row["path"]))) for row in rows]
+    if not all(facts for _, _, facts in files):
+        raise _changed()
+    return Pinned(files), products[0]
 
 
 def _facts(path: Path) -> tuple[int, ...]:

@@ -160,7 +160,9 @@ def _progress(line: bytes) -> dict[str, Any] | None:
 def _require_answer(folder: Path, status: int | None, limits: Limits, words: str) -> None:
     """Raise what the process answered or why it did not."""
     if status != 0:
-        raise _died(_cause(status, limits))
+        died = _died(_cause(status, limits))
+        died.add_note(words)
+        raise died
     try:
         with (folder / ANSWER).open(encoding="utf-8") as file:
             answer = dict(json.loads(file.read(_MOST_ANSWER)))

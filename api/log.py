@@ -45,7 +45,8 @@ def log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    logging.getLogger(_NAME).setLevel(logging.INFO)
+    for ours in (_NAME, "api"):
+        logging.getLogger(ours).setLevel(logging.INFO)
 
 
 def log_request(**facts: Any) -> None:

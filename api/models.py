@@ -1,21 +1,26 @@
 """What the service takes: the bodies of requests, checked before anything else sees them."""
 
+import datetime
+from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 Text = Annotated[str, StringConstraints(max_length=1_000, pattern=PRINTABLE, strip_whitespace=True)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=PRINTABLE, strip_whitespace=True)]
 Country = Annotated[str, StringConstraints(max_length=60, pattern=PRINTABLE, strip_whitespace=True)]
-Hectares = Annotated[FiniteFloat, Field(ge=0, le=1_000_000)]
-Kilograms = Annotated[FiniteFloat, Field(gt=0, le=1e9)]
-Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
-Cell = Text | FiniteFloat | bool | None
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+"""A number as JSON has it: no text, no truth value, not NaN."""
+Hectares = Annotated[Number, Field(ge=0, le=1_000_000)]
+Kilograms = Annotated[Number, Field(ge=0.01, le=1_000_000)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Whole = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]
+Cell = Text | Whole | Number | bool | None
 Attributes = Annotated[dict[Name, Cell], Field(max_length=64)]
-Longitude = Annotated[FiniteFloat, Field(ge=-180, le=180)]
-Latitude = Annotated[FiniteFloat, Field(ge=-90, le=90)]
-Position = tuple[Longitude, Latitude] | tuple[Longitude, Latitude, FiniteFloat]
+Longitude = Annotated[Number, Field(ge=-180, le=180)]
+Latitude = Annotated[Number, Field(ge=-90, le=90)]
+Position = tuple[Longitude, Latitude] | tuple[Longitude, Latitude, Number]
 Ring = Annotated[list[Position], Field(min_length=3, max_length=20_000)]
 Rings = Annotated[list[Ring], Field(min_length=1, max_length=1_000)]
 
@@ -54,7 +59,7 @@ class Member(Body):
 
 class Consent(Body):
     purpose: Literal["mapping", "analysts", "buyers"] = Field(examples=["analysts"])
-    given: bool = Field(description="false takes it back; the last word counts", examples=[True])
+    given: bool = Field(strict=True, description="false takes it back; the last word counts", examples=[True])
 
 
 class Point(BaseModel):
@@ -72,16 +77,23 @@ class MultiPolygon(BaseModel):
     coordinates: Annotated[list[Rings], Field(min_length=1, max_length=1_000)]
 
 
-class PlotProperties(BaseModel):
-    """What the service itself works out (area_ha, version) may stand here and is not read."""
+class PlotProperties(Body):
+    """What the service itself works out (area_ha, version, created_at) may stand here and is not read."""
 
     plot_id: Name | None = Field(default=None, description="Where it is sent it must be the one of the address")
     member_id: Text = Field(default="", examples=["FP-040"])
     community: Text = Field(default="", examples=["El Pinabete"])
     crop: Text = Field(default="", examples=["coffee"])
     declared_area_ha: Hectares | None = Field(default=None, description="Hectares", examples=[1.2])
-    gps_accuracy_m: Annotated[FiniteFloat, Field(ge=0, le=10_000)] | None = Field(default=None, description="Metres")
-    attributes: Attributes = Field(default_factory=dict, examples=[{"variety": "Típica", "planted_year": 2015}])
+    gps_accuracy_m: Annotated[Number, Field(ge=0, le=10_000)] | None = Field(default=None, description="Metres")
+    attributes: Attributes = Field(
+        default_factory=dict,
+        description="Further columns; planted_share, planted_year and hives count in runs",
+        examples=[{"variety": "Típica", "planted_year": 2015}],
+    )
+    area_ha: Cell = Field(default=None, exclude=True)
+    version: Cell = Field(default=None, exclude=True)
+    created_at: Cell = Field(default=None, exclude=True)
 
 
 class PlotFeature(BaseModel):
@@ -104,7 +116,7 @@ class Decision(Body):
 
 
 class Decisions(Body):
-    decisions: Annotated[list[Decision], Field(min_length=1, max_length=10_000)]
+    decisions: Annotated[list[Decision], Field(min_length=1, max_length=1_000)]
 
 
 class NewRun(Body):
@@ -126,9 +138,29 @@ class NewRun(Body):
         default=None, description="Kilograms per planted hectare (or hive) and year"
     )
     by: Annotated[list[Name], Field(max_length=8)] = Field(default_factory=list, examples=[["community"]])
-    delivered_share: Annotated[FiniteFloat, Field(ge=0.01, le=1)] | None = Field(default=None, examples=[0.8])
-    as_of: Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = Field(
+    delivered_share: Annotated[Number, Field(ge=0.01, le=1)] | None = Field(default=None, examples=[0.8])
+    as_of: date | None = Field(
         default=None, description="Day up to which the season's deliveries are complete", examples=["2027-01-31"]
     )
     language: Literal["en", "es", "fr", "pt"] = "en"
     title: Text = ""
+
+class NewRelease(Body):
+    """What is to be released of a run, and who signs it."""
+
+    run_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    quantity: Literal["potential", "supply"] = Field(default="potential", description="What is told of parts")
+    by: Annotated[list[Name], Field(max_length=8)] = Field(
+        default_factory=list, description="Columns that the run was summed by, or community", examples=[["community"]]
+    )
+    date: datetime.date | None = Field(default=None, description="The day of signing where none is given")
+    min_members: Annotated[int, Field(ge=5, le=1_000)] = Field(default=10, description="Fewest members of a number")
+    new_line: bool = Field(default=False, description="Judge it by no earlier release; for other buyers alone")
+    leave_out: Annotated[list[Literal["members", "shock_year", "available", "accuracy"]], Field(max_length=4)] = Field(
+        default_factory=list, description="Signed figures that stay with the office"
+    )
+    note: Text = Field(default="", description="For buyers")
+    signed_by: Annotated[str, StringConstraints(max_length=200, pattern=PRINTABLE, strip_whitespace=True)] = Field(
+        default="", description="Who signs for the cooperative; for the office alone", examples=["The board"]
+    )
+    dry_run: bool = Field(default=False, description="Show what would be released, and sign nothing")

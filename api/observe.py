@@ -1,16 +1,20 @@
 """Every request leaves one line in the log and is counted; a fault is logged and answered here."""
 
 import time
+from typing import Final
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import fault_answer
 from api.log import REQUEST_ID, log_fault, log_request
-from api.metrics import Metrics
+from api.metrics import METHODS, Metrics
 from geomap.store.ids import new_id
 
-NO_ROUTE = "-"
+GONE: Final = 499
+"""The status of a request whose client went away before it was answered; nobody is sent it."""
+NO_ROUTE: Final = "-"
 """The route of a request that meets none: its path is not written down."""
 
 
@@ -36,6 +40,8 @@ class Observe:
 
         try:
             await self.app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            status = status or GONE
         except Exception as error:
             log_fault(error)
             if not status:
@@ -48,10 +54,11 @@ class Observe:
         route = getattr(scope.get("route"), "path", NO_ROUTE)
         identity = scope.get("state", {}).get("identity")
         account = "" if identity is None else identity.scope.account_id
-        self.metrics.observe(scope["method"], route, status, seconds)
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self.metrics.observe(method, route, status, seconds)
         log_request(
             request_id=request_id,
-            method=scope["method"],
+            method=method,
             route=route,
             status=status,
             ms=round(1000 * seconds, 1),

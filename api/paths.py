@@ -10,6 +10,7 @@ RANDOM: Final = r"^[A-Za-z0-9_-]{1,64}$"
 CooperativeId = Annotated[str, Path(pattern=RANDOM, description="Random id of the cooperative")]
 ImportId = Annotated[str, Path(pattern=RANDOM, description="Random id of the import")]
 RunId = Annotated[str, Path(pattern=RANDOM, description="Random id of the run")]
+ReleaseId = Annotated[str, Path(pattern=RANDOM, description="Random id of the release")]
 JobId = Annotated[str, Path(pattern=RANDOM, description="Random id of the job")]
 MemberId = Annotated[
     str, Path(max_length=1_000, pattern=PRINTABLE, description="The member's id in the cooperative's own files")

@@ -1,16 +1,18 @@
 """The service as a process: on one's own computer, on a server, or as a worker alone."""
 
+import os
 import socket
+from contextlib import suppress
 from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.log import log_to_stderr
+from api.errors import PortError
+from api.log import log_event, log_to_stderr
 from api.settings import Settings
 from api.worker import DRAIN_S, Worker, run_until_told
-from geomap.errors import GeomapError
 from geomap.store import Scope, Store, open_store
 from geomap.store.accounts import local_account
 from geomap.store.scope import ALL
@@ -19,12 +21,6 @@ from geomap.store.setup import prepare, require_ready
 
 HERE: Final = "127.0.0.1"
 PORT: Final = 8000
-
-
-class PortError(GeomapError):
-    """The port is taken, or may not be opened."""
-
-    code = "port"
 
 
 def serve_local(store_url: str, *, port: int | None = None) -> None:
@@ -51,13 +47,17 @@ def local_app(store: Store, port: int, *, settings: Settings | None = None) -> t
     local = {"hosts": [f"{HERE}:{port}", f"localhost:{port}"], "secure_cookies": False, "open_metrics": False}
     with store.begin(Scope("local", ALL, "local")) as tx:
         account = local_account(tx)
-    return create_app(given.model_copy(update=local), store=store), f"http://{HERE}:{port}/enter?code={add_code(store, account)}"
+    return create_app(
+        given.model_copy(update=local), store=store
+    ), f"http://{HERE}:{port}/enter?code={add_code(store, account)}"
 
 
 def serve(store_url: str, *, host: str = HERE, port: int = PORT, worker: bool = True) -> None:
     """Serve everyone who has a token, behind a proxy that speaks TLS; blocks until it is told to stop."""
     log_to_stderr()
     settings = Settings().model_copy(update={"worker": worker})
+    if not settings.hosts:
+        log_event("any_name", todo="Set GEOMAP_API_HOSTS to the names under which the service is called.")
     _run(create_app(settings, store=open_store(store_url)), listen(host, port))
 
 
@@ -79,9 +79,11 @@ def listen(host: str, port: int | None) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for wanted in [PORT, 0] if port is None else [port]:
         listener = socket.socket(family)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # elsewhere it would let another program take the port too
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, wanted))
+            listener.listen()  # until then another could take the port too
         except OSError:
             listener.close()
             continue
@@ -100,4 +102,5 @@ def _run(app: FastAPI, listener: socket.socket) -> None:
         proxy_headers=False,  # nobody's address is used or kept
         timeout_graceful_shutdown=int(DRAIN_S),
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # the server raises it again, after it has ended as it should
+        uvicorn.Server(config).run(sockets=[listener])

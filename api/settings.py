@@ -29,7 +29,8 @@ class Settings(BaseSettings):
     expose_schema: bool = Field(default=True, description="Whether /openapi.json is served")
     hosts: list[str] = Field(
         default=[],
-        description="Names, with the port where it is not the usual one, under which the service is called; others are refused, none is any",
+        description="Names under which the service is called, with the port where it is not the usual one; "
+        "others are refused; an empty list takes any",
     )
     secure_cookies: bool = Field(
         default=True, description="Whether cookies travel over HTTPS only; off in local mode alone"

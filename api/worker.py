@@ -25,6 +25,7 @@ from geomap.store.jobs import (
     LEASE_S,
     Claim,
     ClaimLostError,
+    JobDiedError,
     Word,
     add_job,
     cancelled,
@@ -40,6 +41,10 @@ from geomap.store.jobs import (
 
 BEAT_S: Final = 10.0
 DRAIN_S: Final = 30.0
+UPLOAD_AGE_S: Final = 3_600.0
+"""Seconds after which nobody can be reading a file that was sent; only a killed service leaves it so long."""
+_SWEEP_S: Final = 3_600.0
+_TICK_S: Final = 1.0
 _PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
 _FOLDER: Final = re.compile(r"geomap-job\.([\w-]+)\.(\d+)")
 _log = logging.getLogger(__name__)
@@ -89,12 +94,18 @@ class Worker:
 
     def run(self) -> None:
         """Work until `stop`; an error of the store is waited out."""
-        self.sweep()
+        sweep_at = 0.0
         while not self._stop.is_set():
             try:
+                if time.monotonic() >= sweep_at:
+                    self.sweep()
+                    sweep_at = time.monotonic() + _SWEEP_S
                 busy = self.step()
             except StoreError as error:
                 _log.warning("the queue cannot be reached: %s", error)
+                busy = False
+            except Exception:
+                _log.exception("the queue cannot be read")
                 busy = False
             if not busy:
                 self._stop.wait(self.poll_s)
@@ -140,12 +151,15 @@ class Worker:
             return job(tx, cooperative_id, asked["job_id"])
 
     def sweep(self) -> None:
-        """Remove the folders of jobs that no worker holds any more."""
+        """Remove folders of jobs that no worker holds any more, and of uploads that a killed service left."""
         self.work_dir.mkdir(parents=True, exist_ok=True)
         for folder in sorted(self.work_dir.glob("geomap-job.*")):
             named = _FOLDER.fullmatch(folder.name)
             held = is_held(self.store, named[1], int(named[2])) if named else None
             if held is False or (held is None and is_leftover(folder)):  # unknown: perhaps of another store
+                shutil.rmtree(folder, ignore_errors=True)
+        for folder in sorted(self.work_dir.glob("geomap-upload-*")):
+            if is_leftover(folder, age_s=UPLOAD_AGE_S):
                 shutil.rmtree(folder, ignore_errors=True)
 
     # ---- one job ----
@@ -165,13 +179,13 @@ class Worker:
 
     def _estimate(self, held: Claim, folder: Path, pulse: "_Pulse", stopped: Callable[[], str]) -> None:
         """Leave the results of the job in its folder."""
-        (folder / INPUTS).mkdir(parents=True)
+        self.work_dir.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)  # the names of members stand in it
+        (folder / INPUTS).mkdir()
         request, pinned = prepare(self.store, held, folder / INPUTS, self.limits)
         (folder / REQUEST).write_text(json.dumps(request), encoding="utf-8")
         try:
-            said = run_child(
-                folder, limits=self.limits, progress=pulse.tell, stopped=stopped, command=self.command
-            )
+            said = run_child(folder, limits=self.limits, progress=pulse.tell, stopped=stopped, command=self.command)
         except GeomapError:
             _require_unchanged(pinned)  # a raster that was exchanged may well be what went wrong
             raise
@@ -199,12 +213,18 @@ class Worker:
                 return (
                     "cancelled" if heartbeat(self.store, held, {}) == "cancel" and cancelled(self.store, held) else ""
                 )
-            level = logging.INFO if isinstance(error, GeomapError) else logging.ERROR
-            _log.log(level, "job %s, attempt %s went wrong", held.job_id, held.attempt, exc_info=error)
+            self._log_error(held, error)
             return fail(self.store, held, error)
         except StoreError as trouble:
             _log.warning("job %s is left to its lease: %s", held.job_id, trouble)
             return ""
+
+    def _log_error(self, held: Claim, error: Exception) -> None:
+        """All of a fault of ours or of a process that died; of what the data caused the code alone: words may name."""
+        ours = not isinstance(error, GeomapError) or isinstance(error, JobDiedError) or error.code == "internal"
+        code = getattr(error, "code", "internal")
+        level = logging.ERROR if ours else logging.INFO
+        _log.log(level, "job %s, attempt %s: %s", held.job_id, held.attempt, code, exc_info=error if ours else None)
 
     def _word(self, end: float) -> str:
         """Why the running job must end now; "" where it need not."""
@@ -213,13 +233,16 @@ class Worker:
 
 
 class _Pulse:
-    """Heartbeats of a claim from a thread of their own, while the worker waits, reads or writes."""
+    """Heartbeats of a claim from a thread of their own, while the worker waits, reads or writes.
+
+    One every `beat_s` seconds, and sooner when there is progress to tell, but no more than one a second.
+    """
 
     def __init__(self, store: Store, held: Claim, beat_s: float) -> None:
         self._store, self._held, self._beat_s = store, held, beat_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        self.progress: Mapping[str, Any] = {}
+        self._progress: Mapping[str, Any] = {}
         self.word: str = ""
 
     def __enter__(self) -> "_Pulse":
@@ -232,12 +255,16 @@ class _Pulse:
 
     def tell(self, progress: Mapping[str, Any]) -> None:
         """Keep the progress for the next heartbeat."""
-        self.progress = progress
+        self._progress = progress
 
     def _beat(self) -> None:
-        while not self._ended.wait(self._beat_s):
+        told, last = self._progress, time.monotonic()
+        while not self._ended.wait(min(_TICK_S, self._beat_s)):
+            if self._progress is told and time.monotonic() - last < self._beat_s:
+                continue
+            told, last = self._progress, time.monotonic()
             try:
-                heard: Word = heartbeat(self._store, self._held, self.progress)
+                heard: Word = heartbeat(self._store, self._held, told)
             except Exception:  # a beat that is missed shortens the lease, no more
                 _log.warning("a heartbeat of job %s was missed", self._held.job_id, exc_info=True)
                 continue

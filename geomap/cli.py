@@ -11,6 +11,8 @@ from geomap.commands.check import check
 from geomap.commands.estimate import demo, estimate
 from geomap.commands.landcover import landcover
 from geomap.commands.learn import backtest, explain
+from geomap.commands.service import serve, tokens, worker
+from geomap.commands.store import store
 from geomap.commands.terminal import DONE, INTERNAL, WRONG_USE
 from geomap.errors import GeomapError
 
@@ -22,8 +24,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (demo, check, landcover, estimate, backtest, explain):
+for command in (demo, check, estimate, backtest, explain, serve, worker):
     app.command()(command)
+for group in (landcover, store, tokens):
+    app.add_typer(group)
 
 
 @app.callback(invoke_without_command=True)

@@ -112,6 +112,16 @@ def local_classes(legend: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
+def ruled_out(legend: pd.DataFrame) -> list[dict[str, Any]]:
+    """Share of each class that counts as ground which cannot bear a tree crop, and why so much."""
+    told = {one["class"]: f"of {one['points']} points looked at" for one in local_classes(legend)}
+    against = legend.loc[legend["tree_crop"] == 0, "users_accuracy"]
+    return [
+        {"class": int(code), "share": float(share), "why": told.get(int(code), "how often the map is right there")}
+        for code, share in against.items()
+    ]
+
+
 def warnings(chosen: Choice, monthly: pd.DataFrame, members: pd.DataFrame | None) -> list[str]:
     """What a reader of the numbers must know, in words."""
     told = []

@@ -15,10 +15,11 @@ from geomap.engine import Progress
 from geomap.findings import CODES, join_findings, make_findings
 from geomap.landcover.extract import Extraction, class_areas
 from geomap.landcover.local_sample import local_shares, read_local_sample
-from geomap.landcover.product import Product
+from geomap.landcover.partitions import Cluster
+from geomap.landcover.product import Product, require_estimate
 from geomap.landcover.product import product as named_product
 from geomap.landcover.profile import environment
-from geomap.landcover.source import check_rasters
+from geomap.landcover.source import check_rasters, in_order
 from geomap.lookup import is_among
 from geomap.plots.columns import SHARE_NAMES
 from geomap.plots.content import Content
@@ -29,7 +30,7 @@ from geomap.plots.matching import match_members, read_matches
 from geomap.plots.member_shares import check_shared_plots, plot_shares, shares_from
 from geomap.plots.members import active_members
 from geomap.plots.prepare import Prepared, prepare_plots
-from geomap.provenance import assumptions, described, local_classes, parameters, versions, warnings
+from geomap.provenance import assumptions, described, local_classes, parameters, ruled_out, versions, warnings
 from geomap.supply.choice import Choice, choose
 from geomap.supply.crop_tables import CropTables
 from geomap.supply.crops import Crop, is_declared_for
@@ -87,7 +88,7 @@ class Run:
     left_out : plots kept out, as they were drawn; each has a finding that says why.
     overlaps : plot_a, plot_b, overlap_ha.
     summary : parameters, inputs, versions, totals, assumptions and warnings, as written to summary.json.
-    rasters, product : the land cover.
+    rasters, product : the land cover; rasters in the order in which they speak where several cover the ground.
     timings : seconds per stage.
     """
 
@@ -128,6 +129,7 @@ def estimate_files(
     plots: Path,
     rasters: Sequence[Path],
     *,
+    product: str | Product,
     members: Path | None = None,
     shares: Path | None = None,
     brought: "Brought | None" = None,
@@ -137,8 +139,8 @@ def estimate_files(
 ) -> Run:
     """Potential from files; see `estimate`. The summary names every file with its SHA-256.
 
-    `brought` names the files of deliveries, contracts and settings. `reading` holds further keywords of `read_inputs`:
-    mapping, crs, matches, decisions.
+    `product` is a name of ours or the user's own. `brought` names the files of deliveries, contracts and settings.
+    `reading` holds further keywords of `read_inputs`: mapping, crs, matches, decisions.
 
     Raises
     ------
@@ -156,7 +158,9 @@ def estimate_files(
     keys = ("form", "season", "base_yield_kg", "tables")
     chosen = choose(options["crop"], options["country"], **{key: options.get(key) for key in keys})
     inputs += brought.files()
-    check_rasters(rasters, named_product(options["product"]))
+    legend = named_product(product) if isinstance(product, str) else product
+    require_estimate(legend, chosen.crop.name)
+    check_rasters(rasters, legend)
     tell = progress or (lambda stage, done, total: None)
     tell("reading", 0, 1)
     hashing = ThreadPoolExecutor(1)
@@ -172,13 +176,14 @@ def estimate_files(
         found.append(said)
     options["yield_rasters"] = tuple(brought.yield_rasters)
     if brought.local_sample is not None:
-        options["local_sample"], said = read_local_sample(brought.local_sample, named_product(options["product"]))
+        options["local_sample"], said = read_local_sample(brought.local_sample, legend)
         found.append(said)
     tell("reading", 1, 1)
     clock.lap("read")
     described_files = list(files)
     hashing.shutdown()
     clock.lap("hash inputs")
+    options["product"] = legend
     run = estimate(table, rasters, members=people, findings=found, inputs=described_files, progress=progress, **options)
     return replace(run, timings={**clock.seconds, **run.timings})
 
@@ -237,7 +242,7 @@ def estimate(
     plots: gpd.GeoDataFrame,
     rasters: Sequence[Path],
     *,
-    product: str,
+    product: str | Product,
     crop: str,
     country: str,
     members: pd.DataFrame | None = None,
@@ -254,6 +259,7 @@ def estimate(
     findings: Sequence[pd.DataFrame] = (),
     inputs: Sequence[Mapping[str, Any]] = (),
     workers: int | None = None,
+    cluster: Cluster | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Potential of each plot, member and cooperative in kilograms of the product form, with an interval.
@@ -261,8 +267,8 @@ def estimate(
     Parameters
     ----------
     plots : as `read_plots` returns them: index plot_id, EPSG:4326. Their order does not matter.
-    rasters : GeoTIFF tiles of one land-cover product.
-    product, crop, country : names; country as ISO 3166 code or name.
+    rasters : GeoTIFF files of one land-cover product; ground that several cover counts once.
+    product, crop, country : names; country as ISO 3166 code or name. A product may also be the user's own.
     members : as `read_members` returns them. Members without a plot count with their declared area or a mean.
     season : "2026/27"; without it ages are unknown and there are no months.
     form : product form; the crop's default where it is not given.
@@ -279,6 +285,7 @@ def estimate(
     findings : what was found while reading.
     inputs : files, for the summary.
     workers : threads; never changes a result.
+    cluster : a Dask cluster that measures the plots; never changes a result.
     progress : called with stage, done, total.
 
     Raises
@@ -290,7 +297,8 @@ def estimate(
     clock = _Clock()
     chosen = choose(crop, country, form=form, season=season, base_yield_kg=base_yield_kg, tables=tables)
     chosen = chosen if chosen.season else replace(chosen, season=_next_season(evidence, chosen.crop))
-    legend = named_product(product)
+    legend = named_product(product) if isinstance(product, str) else product
+    require_estimate(legend, chosen.crop.name)
     learned, doubts = (legend.legend, join_findings([])) if local_sample is None else local_shares(local_sample, legend)
     ours, other = _of_this_crop(plots.sort_index(kind="stable"), chosen)
     said, everyone, before = [*findings, doubts, other], members, ours.iloc[:0]
@@ -310,7 +318,7 @@ def estimate(
         joined.plots, members, country=chosen.country, sharers=owners["member_id"].unique(), progress=progress
     )
     clock.lap("check and prepare")
-    extraction = class_areas(prepared.plots, rasters, legend, workers=workers, progress=progress)
+    extraction = class_areas(prepared.plots, rasters, legend, workers=workers, cluster=cluster, progress=progress)
     clock.lap("land cover")
     figures = Figures(
         chosen,
@@ -371,6 +379,7 @@ def estimate(
             "inputs": list(inputs),
             "assumptions": assumptions(chosen, legend, _used(ratios, items), local_classes(learned)),
             "local_sample": local_classes(learned),
+            "ruled_out": ruled_out(learned),
             "warnings": [*joined.warnings, *warnings(chosen, monthly, members), *_unheard(evidence, outlook)],
             "narrow": what_would_narrow(_of_all(shares_of_variance, expected), items),
             "findings": _told(by_cooperative(found, table, prepared.left_out)),
@@ -379,7 +388,7 @@ def estimate(
             "versions": versions(),
             "tables": reference.versions(),
         },
-        rasters=tuple(Path(path) for path in rasters),
+        rasters=in_order(rasters, legend),
         product=legend,
         timings=clock.seconds,
     )

@@ -151,14 +151,14 @@ def skipped_drivers() -> str:
     return ",".join(sorted(known - ALLOWED_DRIVERS))
 
 
-def is_leftover(path: Path) -> bool:
-    """Whether a file or folder is this user's own, no link, and untouched for a day: nobody works on it any more."""
+def is_leftover(path: Path, *, age_s: float = DAY_S) -> bool:
+    """Whether a file or folder is this user's own, no link, and untouched for so long that nobody works on it."""
     try:
         facts = path.lstat()
     except OSError:  # another process was quicker
         return False
     own = not hasattr(os, "getuid") or facts.st_uid == os.getuid()
-    return own and not stat.S_ISLNK(facts.st_mode) and time.time() - facts.st_mtime > DAY_S
+    return own and not stat.S_ISLNK(facts.st_mode) and time.time() - facts.st_mtime > age_s
 
 
 # ---- the parent's side ----

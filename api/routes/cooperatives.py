@@ -7,16 +7,18 @@ from fastapi import APIRouter, Request, Response
 from api.access import OFFICE, Asked, may
 from api.answers import Page, listed, shown, wanted_version
 from api.columns import AUDIT, COOPERATIVE, Docs, cut, only
+from api.described import TABLE, THING
 from api.models import CooperativeChange, NewCooperative
 from api.paths import OF, CooperativeId
 from geomap.store import audit
 from geomap.store.cooperatives import add_cooperative, change_cooperative, cooperative, cooperatives
 from geomap.store.erase import clean_pages, erase_cooperative
+from geomap.store.idempotency import forget_answers
 
 router = APIRouter(tags=["cooperatives"])
 
 
-@router.get("/cooperatives", summary="Cooperatives within your reach")
+@router.get("/cooperatives", summary="Cooperatives within your reach", responses=TABLE)
 def list_cooperatives(request: Request, page: Page, asked: Annotated[Asked, may("cooperatives.read")]) -> Response:
     with asked.store.read(asked.scope) as tx:
         rows, following = cut(cooperatives(tx, after=page.after, limit=page.limit + 1), page.limit, "cooperative_id")
@@ -34,7 +36,7 @@ def add(request: Request, body: NewCooperative, asked: Annotated[Asked, may("coo
     return answer
 
 
-@router.get(OF, summary="One cooperative")
+@router.get(OF, summary="One cooperative", responses=THING)
 def read(
     request: Request, cooperative_id: CooperativeId, asked: Annotated[Asked, may("cooperatives.read")]
 ) -> Response:
@@ -62,11 +64,12 @@ def change(
 def erase(cooperative_id: CooperativeId, asked: Annotated[Asked, may("cooperatives.erase")]) -> Response:
     with asked.store.begin(asked.scope) as tx:
         erase_cooperative(tx, cooperative_id)
+    forget_answers(asked.store, cooperative_id)
     clean_pages(asked.store)
     return Response(status_code=204)
 
 
-@router.get(f"{OF}/audit", summary="Who looked at what, and who changed it")
+@router.get(f"{OF}/audit", summary="Who looked at what, and who changed it", responses=TABLE)
 def list_audit(
     request: Request, cooperative_id: CooperativeId, page: Page, asked: Annotated[Asked, may("audit.read")]
 ) -> Response:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from api.access import Asked, may
 from api.answers import Page, listed
 from api.columns import DECISION, cut
+from api.described import TABLE
 from api.models import Decisions
 from api.paths import OF, CooperativeId
 from geomap.store import audit
@@ -17,7 +18,7 @@ router = APIRouter(tags=["decisions"])
 ALL = f"{OF}/decisions"
 
 
-@router.get(ALL, summary="What people decided")
+@router.get(ALL, summary="What people decided", responses=TABLE)
 def list_decisions(
     request: Request, cooperative_id: CooperativeId, page: Page, asked: Annotated[Asked, may("decisions.read")]
 ) -> Response:
@@ -28,7 +29,7 @@ def list_decisions(
     return listed(request, rows, columns=DECISION, name="decisions", next=following)
 
 
-@router.put(ALL, summary="Decide on findings; the word on the same finding before is replaced")
+@router.put(ALL, summary="Decide on findings; the word on the same finding before is replaced", responses=TABLE)
 def put(
     request: Request,
     cooperative_id: CooperativeId,

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from api.access import Asked, may
 from api.answers import Page, listed
 from api.columns import BROUGHT, SHARE, cut
+from api.described import TABLE
 from api.paths import OF, CooperativeId
 from geomap.store import audit
 from geomap.store.cooperatives import cooperative
@@ -31,9 +32,8 @@ def _add_route(part: Brought) -> None:
         kept, following = cut(found, page.limit, "key")
         return listed(request, kept, columns=columns, name=part, next=following)
 
-    router.get(f"{OF}/{part}", name=f"list_{kind}", summary=f"{part.replace('-', ' ').capitalize()}, in their order")(
-        list_rows
-    )
+    summary = f"{part.replace('-', ' ').capitalize()}, in their order"
+    router.get(f"{OF}/{part}", name=f"list_{kind}", summary=summary, responses=TABLE)(list_rows)
 
 
 for _part in ("deliveries", "field-estimates", "commitments", "contracts", "shares"):

@@ -11,8 +11,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api.access import Asked, may
+from api.described import ARCHIVE
 from api.paths import OF, CooperativeId
 from geomap.store import audit
+from geomap.store.cooperatives import cooperative
 from geomap.store.export import export_cooperative
 
 router = APIRouter(tags=["exports"])
@@ -21,16 +23,23 @@ _DATE: Final = (1980, 1, 1, 0, 0, 0)
 """The first day that ZIP knows: the same content is the same bytes."""
 
 
-@router.get(f"{OF}/export", summary="Everything the cooperative owns, as a ZIP archive")
+@router.get(
+    f"{OF}/export",
+    summary="Everything the cooperative owns, as a ZIP archive",
+    response_class=StreamingResponse,
+    responses=ARCHIVE,
+)
 def export(
     request: Request, cooperative_id: CooperativeId, asked: Annotated[Asked, may("cooperatives.export")]
 ) -> Response:
     work_dir = Path(request.app.state.settings.work_dir)
+    with asked.store.begin(asked.scope) as tx:
+        cooperative(tx, cooperative_id)
+        audit.record(tx, "cooperatives.export", cooperative_id=cooperative_id)
     archive = tempfile.TemporaryFile(prefix="geomap-export-", dir=work_dir)  # has no name; it goes when it is closed
     try:
         with tempfile.TemporaryDirectory(prefix="geomap-export-", dir=work_dir) as folder:
-            with asked.store.begin(asked.scope) as tx:
-                audit.record(tx, "cooperatives.export", cooperative_id=cooperative_id)
+            with asked.store.read(asked.scope) as tx:
                 export_cooperative(tx, cooperative_id, Path(folder))
             pack(Path(folder), archive)
     except BaseException:

@@ -7,8 +7,13 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from api.access import Asked, may
-from api.answers import Columns, Page, listed, shown
+from api.answers import Page, listed, shown
+from api.columns import cut
+from api.described import TABLE
+from api.formats import Columns
+from geomap.store import audit
 from geomap.store.accounts import reader_role
+from geomap.store.cooperatives import cooperative
 from geomap.store.errors import ConflictError
 from geomap.store.grants import add_grant, grants, revoke_grant
 from geomap.store.scope import SERVICE
@@ -38,11 +43,12 @@ class NewGrant(BaseModel):
     ends_at: Seconds | None = None
 
 
-@router.get("", summary="What the cooperative lets others see")
+@router.get("", responses=TABLE, summary="What the cooperative lets others see")
 def read(request: Request, asked: Annotated[Asked, may("grants.read")], cooperative_id: str, page: Page) -> Response:
     with asked.store.read(asked.scope) as tx:
-        rows = grants(tx, cooperative_id, after=page.after, limit=page.limit)
-    following = rows[-1]["grant_id"] if len(rows) == page.limit else None
+        cooperative(tx, cooperative_id)
+        found = grants(tx, cooperative_id, after=page.after, limit=page.limit + 1)
+    rows, following = cut(found, page.limit, "grant_id")
     return listed(request, rows, columns=COLUMNS, name="grants", next=following)
 
 
@@ -57,9 +63,11 @@ def add(
     if body.ends_at is not None and body.starts_at is not None and body.ends_at <= body.starts_at:
         raise ConflictError("The grant would end before it begins.", todo="Exchange the two times.")
     with asked.store.begin(asked.scope) as tx:
+        cooperative(tx, cooperative_id)
         given = add_grant(
             tx, cooperative_id, body.account_id, body.kind, starts_at=body.starts_at, ends_at=body.ends_at
         )
+        audit.record(tx, "grants.change", cooperative_id=cooperative_id, object=given["grant_id"])
     return shown(request, {name: given[name] for name in COLUMNS}, status=201)
 
 
@@ -69,4 +77,5 @@ def revoke(
 ) -> Response:
     with asked.store.begin(asked.scope) as tx:
         ended = revoke_grant(tx, cooperative_id, grant_id)
+        audit.record(tx, "grants.change", cooperative_id=cooperative_id, object=grant_id, outcome="revoked")
     return shown(request, {name: ended[name] for name in COLUMNS})

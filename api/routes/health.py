@@ -41,6 +41,9 @@ def ready(request: Request) -> Health:
     _require_folder(request.app.state.settings.work_dir)
     if request.app.state.store is not None:
         _require_store(request.app.state.store)
+    thread = request.app.state.worker_thread
+    if thread is not None and not thread.is_alive():
+        raise NotReadyError("The worker of this process has ended.", todo="Start it again; its log says why it ended.")
     return Health(status="ok")
 
 

@@ -13,6 +13,7 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 from api.access import Asked, may
 from api.answers import Page, invalid, listed, shown
 from api.columns import FINDING, IMPORT, cut, only
+from api.described import REPEATED, TABLE, THING
 from api.models import Name
 from api.paths import OF, CooperativeId, ImportId
 from geomap.errors import FileError
@@ -33,7 +34,7 @@ _MAPPING: Final = TypeAdapter(dict[Name, Name])
 _BLOCK: Final = 2**20
 
 
-@router.post(ALL, status_code=201, summary="Send a file; the same file again changes nothing")
+@router.post(ALL, status_code=201, summary="Send a file; the same file again changes nothing", responses=REPEATED)
 def add(
     request: Request,
     *,
@@ -68,7 +69,7 @@ def add(
     return answer
 
 
-@router.get(ALL, summary="Imports, the latest first")
+@router.get(ALL, summary="Imports, the latest first", responses=TABLE)
 def list_imports(
     request: Request, cooperative_id: CooperativeId, page: Page, asked: Annotated[Asked, may("imports.read")]
 ) -> Response:
@@ -80,7 +81,7 @@ def list_imports(
     return listed(request, rows, columns=IMPORT, name="imports", next=following)
 
 
-@router.get(ONE, summary="One import")
+@router.get(ONE, summary="One import", responses=THING)
 def read(
     request: Request, cooperative_id: CooperativeId, import_id: ImportId, asked: Annotated[Asked, may("imports.read")]
 ) -> Response:
@@ -89,7 +90,7 @@ def read(
     return shown(request, only(row, IMPORT))
 
 
-@router.get(f"{ONE}/findings", summary="What was found in the file, blocking ones first")
+@router.get(f"{ONE}/findings", summary="What was found in the file, blocking ones first", responses=TABLE)
 def list_findings(
     request: Request,
     cooperative_id: CooperativeId,

@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from api.access import Asked, may
 from api.answers import Page, listed, shown
 from api.columns import JOB, cut, only
+from api.described import EVENTS, TABLE, THING
 from api.paths import OF, CooperativeId, JobId
 from geomap.errors import GeomapError
 from geomap.store import audit
@@ -34,7 +35,7 @@ MOST_S: Final = 600.0
 """Seconds after which a stream ends; a browser connects again by itself, and is asked again who it is."""
 
 
-@router.get(ALL, summary="Jobs, the newest first")
+@router.get(ALL, summary="Jobs, the newest first", responses=TABLE)
 def list_jobs(
     request: Request, cooperative_id: CooperativeId, page: Page, asked: Annotated[Asked, may("jobs.read")]
 ) -> Response:
@@ -44,7 +45,7 @@ def list_jobs(
     return listed(request, rows, columns=JOB, name="jobs", next=following)
 
 
-@router.get(ONE, summary="One job, with its place in the queue")
+@router.get(ONE, summary="One job, with its place in the queue", responses=THING)
 def read(
     request: Request, cooperative_id: CooperativeId, job_id: JobId, asked: Annotated[Asked, may("jobs.read")]
 ) -> Response:
@@ -61,7 +62,9 @@ def cancel(
     return shown(request, job_as_shown(asked, cooperative_id, job_id), status=202)
 
 
-@router.get(f"{ONE}/events", summary="Progress as server-sent events")
+@router.get(
+    f"{ONE}/events", summary="Progress as server-sent events", response_class=StreamingResponse, responses=EVENTS
+)
 def events(cooperative_id: CooperativeId, job_id: JobId, asked: Annotated[Asked, may("jobs.read")]) -> Response:
     def ask() -> dict[str, Any]:
         return job_as_shown(asked, cooperative_id, job_id)

@@ -7,12 +7,14 @@ from fastapi import APIRouter, Request, Response
 from api.access import Asked, may
 from api.answers import Page, listed, shown, wanted_version
 from api.columns import CONSENT, MEMBER, cut, only
+from api.described import PUT, TABLE, THING
 from api.models import Consent, Member
 from api.paths import OF, CooperativeId, MemberId
 from geomap.store import audit
 from geomap.store.cooperatives import cooperative
 from geomap.store.erase import clean_pages, erase_member
 from geomap.store.errors import NotFoundError
+from geomap.store.idempotency import forget_answers
 from geomap.store.members import consents, member, members, put_member, record_consent
 from geomap.store.scope import Transaction
 
@@ -22,7 +24,7 @@ ONE = f"{ALL}/{{member_id:path}}"
 CONSENTS = f"{ONE}/consents"
 
 
-@router.get(ALL, summary="Members with their names and telephones")
+@router.get(ALL, summary="Members with their names and telephones", responses=TABLE)
 def list_members(
     request: Request, cooperative_id: CooperativeId, page: Page, asked: Annotated[Asked, may("members.read")]
 ) -> Response:
@@ -35,7 +37,7 @@ def list_members(
     return listed(request, rows, columns=MEMBER, name="members", next=following)
 
 
-@router.get(CONSENTS, summary="What a member agreed to, the latest first")
+@router.get(CONSENTS, summary="What a member agreed to, the latest first", responses=TABLE)
 def list_consents(
     request: Request,
     cooperative_id: CooperativeId,
@@ -64,7 +66,7 @@ def add_consent(
     return shown(request, only(row, CONSENT), status=201)
 
 
-@router.get(ONE, summary="One member")
+@router.get(ONE, summary="One member", responses=THING)
 def read(
     request: Request, cooperative_id: CooperativeId, member_id: MemberId, asked: Annotated[Asked, may("members.read")]
 ) -> Response:
@@ -74,7 +76,7 @@ def read(
     return _one(request, row)
 
 
-@router.put(ONE, summary="Add a member, or replace all that is known of one")
+@router.put(ONE, summary="Add a member, or replace all that is known of one", responses=PUT)
 def put(
     request: Request,
     cooperative_id: CooperativeId,
@@ -96,6 +98,7 @@ def erase(
 ) -> Response:
     with asked.store.begin(asked.scope) as tx:
         erase_member(tx, cooperative_id, member_id)
+    forget_answers(asked.store, cooperative_id)
     clean_pages(asked.store)
     return Response(status_code=204)
 

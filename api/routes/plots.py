@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from api.access import Asked, may
 from api.answers import Page, listed, shown
 from api.columns import ANALYST_PLOT, HISTORY, PLOT, Row, cut, only
+from api.described import FEATURE, PUT_FEATURE, SHAPES
 from api.geojson import MEDIA_TYPE, bounds_of, checked_plot, feature
 from api.models import PlotFeature
 from api.paths import OF, CooperativeId, PlotId
@@ -29,7 +30,7 @@ BoxText = Annotated[
 ]
 
 
-@router.get(ALL, summary="Plots as they stand today")
+@router.get(ALL, summary="Plots as they stand today", responses=SHAPES)
 def list_plots(
     request: Request,
     cooperative_id: CooperativeId,
@@ -55,13 +56,14 @@ def _under_veil(asked: Asked, cooperative_id: str, box: Box | None = None) -> It
     secret = pseudonym_secret(asked.store, cooperative_id)
     with asked.store.begin(asked.scope) as tx:
         audit.record(tx, "plots.read", cooperative_id=cooperative_id)
+    with asked.store.read(asked.scope) as tx:  # long; writers need not wait for it
         yield (
             Veil.of(tx, cooperative_id, secret),
             walked(lambda after: current_plots(tx, cooperative_id, after=after, limit=AT_ONCE, box=box), "", "plot_id"),
         )
 
 
-@router.get(f"{ONE}/history", summary="All versions of a plot, the latest first")
+@router.get(f"{ONE}/history", summary="All versions of a plot, the latest first", responses=SHAPES)
 def history(
     request: Request, cooperative_id: CooperativeId, plot_id: PlotId, asked: Annotated[Asked, may("plots.history")]
 ) -> Response:
@@ -70,7 +72,7 @@ def history(
     return listed(request, rows, columns=HISTORY, name="history")
 
 
-@router.get(ONE, summary="One plot as a GeoJSON Feature")
+@router.get(ONE, summary="One plot as a GeoJSON Feature", responses=FEATURE)
 def read(
     request: Request, cooperative_id: CooperativeId, plot_id: PlotId, asked: Annotated[Asked, may("plots.read")]
 ) -> Response:
@@ -83,7 +85,7 @@ def read(
     return _one(request, row)
 
 
-@router.put(ONE, summary="Add a plot, or replace it; earlier versions stay in its history")
+@router.put(ONE, summary="Add a plot, or replace it; earlier versions stay in its history", responses=PUT_FEATURE)
 def put(
     request: Request,
     cooperative_id: CooperativeId,

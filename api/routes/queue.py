@@ -6,7 +6,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.access import Asked, may
-from api.answers import Columns, Page, listed, shown
+from api.answers import Page, listed, shown
+from api.columns import cut
+from api.described import TABLE
+from api.formats import Columns
 from geomap.store.jobs import ask_cancel, jobs
 
 COLUMNS: Final[Columns] = {
@@ -26,7 +29,7 @@ router = APIRouter(prefix="/jobs", tags=["service"])
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
-@router.get("", summary="Jobs of all cooperatives, the newest first")
+@router.get("", responses=TABLE, summary="Jobs of all cooperatives, the newest first")
 def read(
     request: Request,
     asked: Annotated[Asked, may("queue.read")],
@@ -34,8 +37,8 @@ def read(
     state: Annotated[list[State] | None, Query()] = None,
 ) -> Response:
     with asked.store.read(asked.scope) as tx:
-        rows = jobs(tx, states=state or (), after=page.after, limit=page.limit)
-    following = rows[-1]["job_id"] if len(rows) == page.limit else None
+        found = jobs(tx, states=state or (), after=page.after, limit=page.limit + 1)
+    rows, following = cut(found, page.limit, "job_id")
     return listed(request, rows, columns=COLUMNS, name="jobs", next=following)
 
 

@@ -12,13 +12,13 @@ from sqlalchemy import select
 from api.access import OFFICE, Asked, may
 from api.answers import Page, listed, shown, tagged
 from api.columns import RUN, Docs, Row, cut, only
+from api.described import FILE, SHAPES, TABLE, THING, WAITS
+from api.errors import STATUS
 from api.models import NewRun
 from api.paths import OF, CooperativeId, FileName, PlotId, RunId
 from api.routes.jobs import job_as_shown
-from api.routes.rasters import rasters
 from api.veil import AT_ONCE, RUN_PLOT, Veil, walked
-from api.worker import Worker
-from geomap.errors import UnknownNameError
+from geomap.errors import FileError, UnknownNameError
 from geomap.outputs.tables import COLUMN_DOCS
 from geomap.store import audit
 from geomap.store.cooperatives import cooperative
@@ -26,6 +26,7 @@ from geomap.store.errors import NotFoundError
 from geomap.store.jobs import add_job
 from geomap.store.plots import current_plots
 from geomap.store.pseudonyms import pseudonym_secret
+from geomap.store.rasters import rasters
 from geomap.store.runs import run, run_file, run_names, run_plots, run_rows, runs
 from geomap.store.schema import member_people
 from geomap.store.scope import Transaction
@@ -46,18 +47,23 @@ _PAGE_POLICY: Final = (
 """Pages of a run are whole in themselves; in a sandbox they reach neither cookies nor the service."""
 
 
+_STATUS: Final = {kind.code: int(status) for kind, status in STATUS.items()}
+
+
 # ---- to ask for one ----
 
 
-@router.post(ALL, status_code=201, summary="Estimate; 202 with a job where there are many plots")
+@router.post(ALL, status_code=201, summary="Estimate; 202 with a job where there are many plots", responses=WAITS)
 def add(
     request: Request, cooperative_id: CooperativeId, body: NewRun, asked: Annotated[Asked, may("runs.add")]
 ) -> Response:
     with asked.store.read(asked.scope) as tx:
         parameters = _parameters(tx, body, cooperative(tx, cooperative_id))
-        is_small = len(current_plots(tx, cooperative_id, limit=AT_ONCE_PLOTS + 1)) <= AT_ONCE_PLOTS
-    if is_small:
-        done = _worker(request).run_now(asked.scope, cooperative_id=cooperative_id, parameters=parameters)
+        plots = len(current_plots(tx, cooperative_id, limit=AT_ONCE_PLOTS + 1))
+    if not plots:
+        raise FileError("The cooperative has no plots yet.", todo="Import plots first.")
+    if plots <= AT_ONCE_PLOTS:
+        done = request.app.state.worker.run_now(asked.scope, cooperative_id=cooperative_id, parameters=parameters)
     else:
         with asked.store.begin(asked.scope) as tx:
             done = add_job(tx, cooperative_id=cooperative_id, parameters=parameters)
@@ -65,7 +71,7 @@ def add(
         audit.record(tx, "runs.add", cooperative_id=cooperative_id, object=done["job_id"])
     if done["state"] == "failed":
         error = done["error"]
-        return shown(request, {**error, "job_id": done["job_id"]}, status=500 if error["code"] == "internal" else 422)
+        return shown(request, {**error, "job_id": done["job_id"]}, status=_STATUS.get(error["code"], 500))
     if done["state"] != "done":
         answer = shown(request, job_as_shown(asked, cooperative_id, done["job_id"]), status=202)
         answer.headers["Location"] = f"/cooperatives/{cooperative_id}/jobs/{done['job_id']}"
@@ -83,7 +89,7 @@ def _parameters(tx: Transaction, body: NewRun, owner: Row) -> dict[str, Any]:
     ------
     UnknownNameError, NumberError : a crop, country, form, season, product, raster or yield cannot be.
     """
-    given = body.model_dump(exclude_none=True, exclude={"product", "raster_ids"})
+    given = body.model_dump(mode="json", exclude_none=True, exclude={"product", "raster_ids"})
     place = {name: given.get(name) or owner[name] for name in ("crop", "country")}
     for name, value in place.items():
         if not value:
@@ -113,19 +119,10 @@ def _all_rasters(tx: Transaction) -> list[Row]:
     return list(walked(lambda after: rasters(tx, after=after, limit=AT_ONCE), "", "raster_id"))
 
 
-def _worker(request: Request) -> Worker:
-    """The service's worker for small runs; made when the first one is asked for."""
-    state = request.app.state
-    if getattr(state, "worker", None) is None:
-        state.worker = Worker(state.store, Path(state.settings.work_dir))
-    worker: Worker = state.worker
-    return worker
-
-
 # ---- what it left ----
 
 
-@router.get(ALL, summary="Runs, the newest first")
+@router.get(ALL, summary="Runs, the newest first", responses=TABLE)
 def list_runs(
     request: Request, cooperative_id: CooperativeId, page: Page, asked: Annotated[Asked, may("runs.read")]
 ) -> Response:
@@ -133,10 +130,12 @@ def list_runs(
         cooperative(tx, cooperative_id)
         rows, following = cut(runs(tx, cooperative_id, after=page.after, limit=page.limit + 1), page.limit, "run_id")
     columns = {name: told for name, told in RUN.items() if name not in ("summary", "inputs", "versions")}
+    if asked.scope.role not in OFFICE:
+        rows, columns = [_untitled(row) for row in rows], {name: columns[name] for name in columns if name != "title"}
     return listed(request, rows, columns=columns, name="runs", next=following)
 
 
-@router.get(ONE, summary="One run with its totals, assumptions, inputs and versions")
+@router.get(ONE, summary="One run with its totals, assumptions, inputs and versions", responses=THING)
 def read(
     request: Request, cooperative_id: CooperativeId, run_id: RunId, asked: Annotated[Asked, may("runs.read")]
 ) -> Response:
@@ -151,12 +150,18 @@ def _one(tx: Transaction, cooperative_id: str, run_id: str) -> dict[str, Any]:
         summary = {name: part for name, part in row["summary"].items() if name != "stored"}
         return {**only(row, RUN), "summary": summary, **names, "columns": columns}
     tables = {name: told for name, told in names["tables"].items() if name in ANALYST_TABLES}
-    shown_of_it = {name: value for name, value in only(row, RUN).items() if name not in ("inputs", "title")}
+    shown_of_it = {name: value for name, value in only(_untitled(row), RUN).items() if name != "inputs"}
     summary = {"assumptions": row["summary"]["assumptions"]}
     return {**shown_of_it, "summary": summary, "tables": tables, "files": {}, "columns": columns}
 
 
-@router.get(f"{ONE}/tables/{{name}}", summary="Rows of one table of the run, with units and meanings")
+def _untitled(row: Row) -> Row:
+    """A run without what the office calls it: that may name anybody."""
+    asked = {name: value for name, value in row["parameters"].items() if name != "title"}
+    return {**{name: value for name, value in row.items() if name != "title"}, "parameters": asked}
+
+
+@router.get(f"{ONE}/tables/{{name}}", summary="Rows of one table of the run, with units and meanings", responses=TABLE)
 def read_table(
     request: Request,
     *,
@@ -169,7 +174,7 @@ def read_table(
     is_office = asked.scope.role in OFFICE
     if not is_office and name not in ANALYST_TABLES:
         name = ""  # no run has such a table
-    with asked.store.begin(asked.scope) as tx:
+    with (asked.store.begin if name == "members" else asked.store.read)(asked.scope) as tx:
         found = run_rows(tx, cooperative_id, run_id, name, after=page.number(-1), limit=page.limit + 1)
         kept, following = cut(found, page.limit, "position")
         rows: Sequence[Row] = [row["cells"] for row in kept]
@@ -198,7 +203,7 @@ def _with_names(tx: Transaction, cooperative_id: str, rows: Sequence[Row]) -> li
     return [{**row, "name": names.get(row["id"], "")} for row in rows]
 
 
-@router.get(f"{ONE}/plots", summary="Plots of the run with potential, supply and their factors")
+@router.get(f"{ONE}/plots", summary="Plots of the run with potential, supply and their factors", responses=SHAPES)
 def list_plots(
     request: Request,
     cooperative_id: CooperativeId,
@@ -209,7 +214,9 @@ def list_plots(
     if asked.scope.role not in OFFICE:
         secret = pseudonym_secret(asked.store, cooperative_id)
         with asked.store.begin(asked.scope) as tx:
+            run(tx, cooperative_id, run_id)
             audit.record(tx, "plots.read", cooperative_id=cooperative_id, object=run_id)
+        with asked.store.read(asked.scope) as tx:  # long; writers need not wait for it
             veil = Veil.of(tx, cooperative_id, secret)
             every = walked(
                 lambda after: run_plots(tx, cooperative_id, run_id, after=after, limit=AT_ONCE), -1, "position"
@@ -226,7 +233,7 @@ def list_plots(
     return listed(request, rows, columns=columns, name="plots", next=following, default="geojson")
 
 
-@router.get(f"{ONE}/plots/{{plot_id:path}}", summary="How the potential of one plot came about")
+@router.get(f"{ONE}/plots/{{plot_id:path}}", summary="How the potential of one plot came about", responses=THING)
 def explain(
     request: Request,
     cooperative_id: CooperativeId,
@@ -253,7 +260,7 @@ def _as_folder(files: Sequence[Mapping[str, Any]], work_dir: Path) -> Iterator[P
         yield Path(folder)
 
 
-@router.get(f"{ONE}/files/{{name}}", summary="A page, document or file of the run")
+@router.get(f"{ONE}/files/{{name}}", summary="A page, document or file of the run", responses=FILE)
 def read_file(
     request: Request,
     cooperative_id: CooperativeId,

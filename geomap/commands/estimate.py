@@ -13,6 +13,8 @@ import typer
 from geomap.commands.options import (
     AsJson,
     AsOf,
+    ClusterAddress,
+    ClusterFolder,
     Commitments,
     Contracts,
     CooperativesFile,
@@ -35,6 +37,9 @@ from geomap.commands.options import (
     YieldRasters,
     Yields,
     brought,
+    cluster_of,
+    legend_of,
+    rasters_of,
     reading,
 )
 from geomap.commands.terminal import kilograms, progress_bar, say, say_json, say_table
@@ -66,7 +71,7 @@ def demo(
     sample = out / "sample"
     estimate(
         sample / "plots.geojson",
-        raster=[sample / "landcover.tif"],
+        raster=[str(sample / "landcover.tif")],
         product="esa-worldcover-2021",
         crop="coffee",
         country="HN",
@@ -129,6 +134,8 @@ def estimate(
         str, typer.Option("--reader", metavar="WHO", help="Units of the harvest estimates: office or buyer.")
     ] = "office",
     workers: Workers = None,
+    cluster: ClusterAddress = None,
+    cluster_dir: ClusterFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Potential of each plot, member and cooperative in kilograms, with an interval: tables, two maps and a report.
@@ -142,11 +149,12 @@ def estimate(
 
     require_words(language, reader)
     _make_haste()
+    legend, how = legend_of(product), reading(mapping, members_mapping, crs, matches, decisions)
     with progress_bar() as progress:
         run = estimate_files(
             plots,
-            raster,
-            product=product,
+            rasters_of(raster, legend, plots, {**how, "country": country}, out, progress),
+            product=legend,
             crop=crop,
             country=country,
             members=members,
@@ -154,7 +162,7 @@ def estimate(
             form=form,
             base_yield_kg=base_yield,
             by=tuple(by or ()),
-            reading=reading(mapping, members_mapping, crs, matches, decisions),
+            reading=how,
             shares=shares,
             brought=brought(
                 deliveries=deliveries,
@@ -170,6 +178,7 @@ def estimate(
                 as_of=as_of,
             ),
             workers=workers,
+            cluster=cluster_of(cluster, cluster_dir),
             progress=progress,
         )
         progress("writing", 0, 1)

@@ -21,6 +21,8 @@ from geomap.commands.options import (
     Shares,
     Yields,
     brought,
+    legend_of,
+    rasters_of,
     reading,
 )
 from geomap.commands.terminal import percent, progress_bar, say, say_json, say_table
@@ -58,11 +60,12 @@ def backtest(
     from geomap.outputs.tables import write_table
     from geomap.run import estimate_files
 
+    legend, how = legend_of(product), reading(mapping, members_mapping, crs, matches, None)
     with progress_bar() as progress:
         run = estimate_files(
             plots,
-            raster,
-            product=product,
+            rasters_of(raster, legend, plots, {**how, "country": country}, out, progress),
+            product=legend,
             crop=crop,
             country=country,
             members=members,
@@ -75,7 +78,7 @@ def backtest(
                 yields=yields,
                 delivered_share=delivered_share,
             ),
-            reading=reading(mapping, members_mapping, crs, matches, None),
+            reading=how,
             progress=progress,
         )
     found = None if run.outlook is None else run.outlook.backtest

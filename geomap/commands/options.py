@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from geomap.engine import Progress
+    from geomap.landcover.partitions import Cluster
+    from geomap.landcover.product import Product
     from geomap.supply.brought import Brought
 
 PlotsFile = Annotated[
@@ -26,11 +28,28 @@ MembersFile = Annotated[
     Path | None, typer.Option("--members", metavar="FILE", help="Members: CSV or XLSX with an id per member.")
 ]
 RasterFiles = Annotated[
-    list[Path],
-    typer.Option("--raster", metavar="FILE", help="Land-cover GeoTIFF; give it again for each tile."),
+    list[str],
+    typer.Option(
+        "--raster", metavar="FILE", help="Land-cover GeoTIFF, its http address, or a .vrt of tiles; again for each."
+    ),
 ]
 ProductName = Annotated[
-    str, typer.Option("--product", metavar="NAME", help="The raster's legend, such as esa-worldcover-2021.")
+    str,
+    typer.Option(
+        "--product", metavar="NAME", help="The raster's legend, such as esa-worldcover-2021, or a .csv of your own."
+    ),
+]
+ClusterAddress = Annotated[
+    str | None,
+    typer.Option("--cluster", metavar="ADDRESS", help="Dask scheduler that measures the plots: tcp://10.0.0.5:8786."),
+]
+ClusterFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--cluster-dir",
+        metavar="DIR",
+        help="Folder for partitions that all workers see; geomap-partitions by default.",
+    ),
 ]
 Mapping = Annotated[
     list[str] | None,
@@ -154,3 +173,35 @@ def to_mapping(pairs: list[str] | None, *, option: str = "--map") -> dict[str, s
             f"{option} {wrong[0]} has no equals sign.", todo=f"Write their name, =, our name: {option} codigo=plot_id."
         )
     return dict(pair.rsplit("=", 1) for pair in pairs or ())
+
+
+def legend_of(product: str) -> "Product":
+    """A product of ours by its name, or the user's own by its CSV file."""
+    from geomap.landcover.own_product import own_product
+    from geomap.landcover.product import product as named_product
+
+    return own_product(Path(product)) if product.lower().endswith(".csv") else named_product(product)
+
+
+def rasters_of(
+    given: list[str], product: "Product", plots: Path, how: dict[str, Any], out: Path | None, progress: "Progress"
+) -> list[Path]:
+    """Files of the rasters: a .vrt is its tiles; of an address, the blocks under the plots are fetched."""
+    from geomap.landcover.download import fetch
+    from geomap.landcover.remote import is_address
+    from geomap.landcover.virtual import own_rasters
+
+    addresses = [text for text in given if is_address(text)]
+    files = own_rasters([text for text in given if text not in addresses])
+    if addresses:
+        table, _, _ = read(plots, None, how, progress)
+        folder = Path("geomap-landcover") if out is None else out.with_name(f"{out.name}-landcover")
+        files += fetch(table, addresses, product, folder, progress=progress).files
+    return files
+
+
+def cluster_of(address: str | None, folder: Path | None) -> "Cluster | None":
+    """The cluster, where one is named."""
+    from geomap.landcover.partitions import Cluster
+
+    return None if address is None else Cluster(address, folder or Path("geomap-partitions"))

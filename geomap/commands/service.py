@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -46,7 +45,7 @@ def serve(
     if url is None and host is not None:
         raise UnknownNameError("A service for others needs a store of its own.", todo="Give --store URL.")
     if url is None:
-        service.serve_local(default_store_url(), port=port)
+        service.serve_local(_here(), port=port)
     else:
         service.serve(url, host=host or service.HERE, port=port or service.PORT, worker=not no_worker)
 
@@ -120,15 +119,15 @@ def revoke(
     say(f"Token {row['public_id']} of the {row['role']} account {row['account_id']} opens nothing any more.")
 
 
-def default_store_url() -> str:
-    """Address of the store of this computer, in the user's own folder."""
-    folder = Path(typer.get_app_dir("geomap"))
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return f"sqlite:///{folder / 'geomap.sqlite'}"
+def _here() -> str:
+    """Address of the store of this computer."""
+    from geomap.commands.store import default_store_url
+
+    return default_store_url()
 
 
 def _url(store: str | None) -> str:
-    return store or os.environ.get(STORE_VARIABLE) or default_store_url()
+    return store or os.environ.get(STORE_VARIABLE) or _here()
 
 
 @contextmanager

@@ -2,14 +2,19 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from geomap.commands.options import AsJson, ProductName
-from geomap.commands.service import STORE_VARIABLE, StoreUrl, opened_store
+from geomap.commands.service import STORE_VARIABLE, StoreUrl
 from geomap.commands.terminal import say, say_json, say_table
+
+if TYPE_CHECKING:
+    from geomap.store import Scope, Store
 
 store = typer.Typer(
     name="store",
@@ -55,16 +60,12 @@ def init(url: StoreUrl = None, app_role: AppRole = "geomap_app") -> None:
     SQLite: the file is made. PostgreSQL: give the address with the role that is to own the tables; where the
     database's administrator must do something first, the message has it ready to be copied.
     """
-    from geomap.store import open_store
-    from geomap.store.setup import version
     from geomap.store.setup import init as make
+    from geomap.store.setup import version
 
-    opened = open_store(chosen_url(url))
-    try:
+    with _opened(url) as opened:
         make(opened, app_role=app_role)
-        say(f"The store is there, version {version(opened)}: {_shown(url)}.")
-    finally:
-        opened.close()
+        say(f"The store is there, version {version(opened)}: {_shown(url)}")
 
 
 @store.command()
@@ -73,17 +74,13 @@ def upgrade(url: StoreUrl = None, app_role: AppRole = "geomap_app") -> None:
 
     SQLite: a backup is made first. PostgreSQL: make one yourself, and give the address with the owner's role.
     """
-    from geomap.store import open_store
     from geomap.store.setup import upgrade as bring_up
     from geomap.store.setup import version
 
-    opened = open_store(chosen_url(url))
-    try:
+    with _opened(url) as opened:
         before = version(opened)
         kept = bring_up(opened, app_role=app_role)
         after = version(opened)
-    finally:
-        opened.close()
     say(f"The store is of version {after}." if before == after else f"The store went from {before} to {after}.")
     if kept is not None:
         say(f"As it was before: {kept}")
@@ -101,14 +98,10 @@ def backup(
     """
     from dataclasses import asdict
 
-    from geomap.store import open_store
     from geomap.store.backup import back_up
 
-    opened = open_store(chosen_url(url))
-    try:
+    with _opened(url) as opened:
         manifest = back_up(opened, file)
-    finally:
-        opened.close()
     if as_json:
         say_json(asdict(manifest))
     else:
@@ -130,8 +123,8 @@ def restore(
     """
     from geomap.store.backup import restore as bring_back
 
-    manifest = bring_back(chosen_url(url), file, replace=replace, app_role=app_role)
-    say(f"{sum(manifest.rows.values()):,} rows, as they stood at {manifest.made_at}, are back: {_shown(url)}.")
+    manifest = bring_back(_url(url), file, replace=replace, app_role=app_role)
+    say(f"{sum(manifest.rows.values()):,} rows, as they stood at {manifest.made_at}, are back: {_shown(url)}")
 
 
 @raster.command("add")
@@ -145,13 +138,12 @@ def add(
 ) -> None:
     """Register rasters of a product. The files stay where they are; runs refuse one that was changed since."""
     from geomap.store.rasters import add_raster
-    from geomap.store.scope import KEEPER
 
     if name and len(files) > 1:
         raise typer.BadParameter("One name is for one file.", param_hint="--name")
-    with opened_store(url) as opened:
+    with _opened(url, ready=True) as opened:
         for file in files:
-            row = add_raster(opened, KEEPER, file, product, name=name)
+            row = add_raster(opened, _keeper(), file, product, name=name)
             say(f"{row['raster_id']}\t{row['name']}")
 
 
@@ -163,10 +155,9 @@ def show(
 ) -> None:
     """List the rasters: id, name, product, bounds, file."""
     from geomap.store.rasters import rasters
-    from geomap.store.scope import KEEPER
 
     rows: list[dict[str, object]] = []
-    with opened_store(url) as opened, opened.read(KEEPER) as tx:
+    with _opened(url, ready=True) as opened, opened.read(_keeper()) as tx:
         while part := rasters(tx, after=str(rows[-1]["raster_id"]) if rows else "", limit=1000, retired=retired):
             rows += part
     if as_json:
@@ -183,14 +174,35 @@ def retire(
 ) -> None:
     """Let no further run take a raster. Its file is not touched; past runs keep what they say of it."""
     from geomap.store.rasters import retire_raster
-    from geomap.store.scope import KEEPER
 
-    with opened_store(url) as opened, opened.begin(KEEPER) as tx:
+    with _opened(url, ready=True) as opened, opened.begin(_keeper()) as tx:
         retire_raster(tx, raster_id)
     say(f"No further run takes the raster {raster_id}.")
 
 
-def chosen_url(given: str | None) -> str:
+@contextmanager
+def _opened(given: str | None, *, ready: bool = False) -> "Iterator[Store]":
+    """The store at an address, closed in the end; with `ready` only one that the service could use."""
+    from geomap.store import open_store
+    from geomap.store.setup import require_ready
+
+    opened = open_store(_url(given))
+    try:
+        if ready:
+            require_ready(opened)
+        yield opened
+    finally:
+        opened.close()
+
+
+def _keeper() -> "Scope":
+    """Whoever has the address of the store keeps it."""
+    from geomap.store.scope import ALL, Scope
+
+    return Scope("local", ALL, "local")
+
+
+def _url(given: str | None) -> str:
     """The address that was given, else the one in the environment, else the store of this computer."""
     return given or os.environ.get(STORE_VARIABLE) or default_store_url()
 
@@ -199,7 +211,7 @@ def _shown(given: str | None) -> str:
     """The address without its password."""
     from sqlalchemy import make_url
 
-    return make_url(chosen_url(given)).render_as_string(hide_password=True)
+    return make_url(_url(given)).render_as_string(hide_password=True)
 
 
 def _cell(value: object) -> str:

@@ -174,6 +174,17 @@ class Rasters:
         return open_here[grid.path]
 
 
+def in_order(paths: Sequence[Path], product: Product) -> tuple[Path, ...]:
+    """The rasters in the order in which they speak where several cover the ground.
+
+    Raises
+    ------
+    RasterError, CrsError : see `Rasters`.
+    """
+    with Rasters(paths, product) as opened:
+        return tuple(grid.path for grid in opened.grids)
+
+
 def check_rasters(paths: Sequence[Path], product: Product) -> None:
     """Raise where the files cannot be this product's map; see `Rasters`. Reads no cell, so it costs nothing."""
     with Rasters(paths, product):

@@ -62,7 +62,8 @@ def land_cover(
 
     Parameters
     ----------
-    rasters : land-cover files with class codes in band 1.
+    rasters : land-cover files with class codes in band 1, those that speak first before the others. A raster of a
+        quantity has no codes, and no picture.
     product : names and colours of the codes.
     bounds : west, south, east, north in degrees.
     cell_m : smallest pixel in metres (of the Mercator plane); larger where a side would pass `max_pixels`.
@@ -72,6 +73,8 @@ def land_cover(
     from rasterio.transform import from_bounds
     from rasterio.warp import transform_bounds
 
+    if product.threshold is not None:
+        return None
     west, south, east, north = transform_bounds("EPSG:4326", _MERCATOR, *bounds)
     step = max(cell_m, (east - west) / max_pixels, (north - south) / max_pixels)
     width, height = max(1, int((east - west) / step)), max(1, int((north - south) / step))

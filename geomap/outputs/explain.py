@@ -12,7 +12,6 @@ import pandas as pd
 
 from geomap import reference
 from geomap.errors import FileError, UnknownNameError
-from geomap.landcover.product import product as named_product
 from geomap.outputs.publish import MARK
 from geomap.outputs.text import csv_text, plain
 from geomap.supply import crops
@@ -219,16 +218,10 @@ def _factor_words(
 
 
 def _accuracies(summary: Mapping[str, Any]) -> dict[int, tuple[float, str]] | None:
-    """Class → the share of it that cannot bear the crop, and why; None where the product is not known any more."""
-    try:
-        legend = named_product(summary["parameters"]["product"]).legend
-    except UnknownNameError:
+    """Class → the share of it that cannot bear the crop, and why; None where an older run does not tell."""
+    if "ruled_out" not in summary:
         return None
-    against = legend.loc[legend["tree_crop"] == 0, "users_accuracy"]
-    found = {int(code): (float(share), "how often the map is right there") for code, share in against.items()}
-    for one in summary.get("local_sample", []):
-        found[one["class"]] = float(one["cannot_bear"]), f"of {one['points']} points looked at"
-    return found
+    return {one["class"]: (float(one["share"]), str(one["why"])) for one in summary["ruled_out"]}
 
 
 def _land_words(

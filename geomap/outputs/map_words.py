@@ -151,7 +151,12 @@ def scale(heading: str, breaks: Sequence[float], classes: Sequence[int], *, opac
 
 
 def cover_legend(run: "Run", context: Context) -> Json:
-    classes = [{"label": plain(name), "color": color} for name, color in context.classes.itertuples(index=False)]
+    from geomap.outputs.report import class_words
+
+    classes = [
+        {"label": plain(class_words(int(code), str(name))), "color": color}
+        for code, name, color in context.classes.itertuples()
+    ]
     return {"title": f"Land cover, {plain(run.product.title)}", "classes": classes}
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, text
+from sqlalchemy import URL, Connection, text
 
 from geomap import __version__
 from geomap.store.database import Store, open_store, sqlite_file, told_plainly
@@ -131,6 +132,21 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
+def require_whole(found: str) -> None:
+    """Raise unless SQLite found its file in order.
+
+    Parameters
+    ----------
+    found : what `PRAGMA quick_check` answers: `ok`, or what is wrong.
+    """
+    if found != "ok":
+        raise StoreDamagedError(
+            f"The file of the store is damaged: {found.splitlines()[-1]}.",
+            why="Nothing is written to it, and it is not made anew: what can be saved is still in it.",
+            todo="Keep a copy, then restore the last backup: geomap store restore FILE --replace.",
+        )
+
+
 # ---- SQLite ----
 
 
@@ -139,6 +155,7 @@ def _copy_sqlite(store: Store, part: Path) -> tuple[str, dict[str, int]]:
     if path is None or not path.is_file():
         raise NotFoundError("There is no file of a store to back up.", todo="Make a store first: geomap store init.")
     with closing(sqlite3.connect(path)) as connection:
+        require_whole(connection.execute("PRAGMA quick_check(1)").fetchone()[0])  # or it would be kept with its damage
         connection.execute("VACUUM INTO ?", (str(part),))  # one consistent moment, while others write
     return _look_into(part)
 
@@ -166,7 +183,7 @@ def _restore_sqlite(store: Store, path: Path, manifest: Manifest, *, replace: bo
             why="What is in it now would be gone.",
             todo="Stop the service, then give --replace: the store that is there is set aside, not deleted.",
         )
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(target)
     with _whole_or_nothing(target, just_before=_set_aside) as part, told_plainly():
         shutil.copyfile(path, part)
         _compare(path, manifest, _look_into(part))
@@ -194,7 +211,8 @@ def _dump_postgresql(store: Store, part: Path) -> tuple[str, dict[str, int]]:
         _require_all_rows(connection)
         snapshot = connection.scalar(text("SELECT pg_export_snapshot()"))  # rows are counted at the moment of the dump
         rows = _count_postgresql(connection)
-        _run("pg_dump", connection, "--format=custom", f"--snapshot={snapshot}", f"--file={part}")
+        what = ["--format=custom", "--exclude-table-data=*.spatial_ref_sys"]  # which comes with PostGIS
+        _run("pg_dump", store.engine.url, *what, f"--snapshot={snapshot}", f"--file={part}")
     return version, rows
 
 
@@ -205,7 +223,7 @@ def _restore_postgresql(store: Store, path: Path, manifest: Manifest, app_role: 
             if version_of(connection) is not None:
                 raise ConflictError("There is a store in the database already.", todo="Restore into an empty database.")
             options = ["--no-owner", "--no-acl", "--no-comments", "--exit-on-error", "--single-transaction"]
-        _run("pg_restore", connection, *options, str(path))
+        _run("pg_restore", store.engine.url, *options, str(path))
         with connection.begin():
             lift_rights(connection)
             _compare(path, manifest, (version_of(connection) or "", _count_postgresql(connection)))
@@ -237,24 +255,25 @@ def _require_all_rows(connection: Connection) -> None:
         )
 
 
-def _run(program: str, connection: Connection, *arguments: str) -> None:
-    """Run one of PostgreSQL's programs on the database of a connection; the password is in no list of processes."""
+def _run(program: str, address: URL, *arguments: str) -> None:
+    """Run one of PostgreSQL's programs on a database; the password is in no list of processes."""
     from psycopg.conninfo import make_conninfo
 
     if shutil.which(program) is None:
         raise StoreError(f"{program} is not installed.", todo="Install PostgreSQL's client programs.")
-    info: Any = connection.connection.dbapi_connection.info  # type: ignore[union-attr]  # of psycopg
-    known = {"PGHOST": info.host, "PGPORT": str(info.port), "PGUSER": info.user, "PGPASSWORD": info.password}
+    told = {**address.translate_connect_args(database="dbname", username="user"), **address.query}
+    secret = {"PGPASSWORD": str(told.pop("password"))} if "password" in told else {}
+    host = {"PGHOST": str(told["host"])} if "host" in told else {}  # Debian chooses the program's version by it
     done = subprocess.run(
-        [program, "--no-password", f"--dbname={make_conninfo(**info.get_parameters())}", *arguments],
-        env={**os.environ, **{name: value for name, value in known.items() if value}},
+        [program, "--no-password", f"--dbname={make_conninfo(**told)}", *arguments],
+        env={**os.environ, **secret, **host},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
         raise StoreError(
-            f"{program} failed: {(done.stderr.strip().splitlines() or ['it does not say why'])[0]}",
+            f"{program} failed: {(done.stderr.strip().splitlines() or ['it does not say why'])[0]}.",
             why="Nothing was kept.",
         )
 
@@ -265,25 +284,45 @@ def _run(program: str, connection: Connection, *arguments: str) -> None:
 @contextmanager
 def _whole_or_nothing(path: Path, *, just_before: Callable[[Path], None] | None = None) -> Iterator[Path]:
     """A file to write beside `path`, which takes its place when it is whole and on the disk, for nobody else's eyes."""
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    part.touch(mode=0o600)
     try:
-        yield part
-        with part.open("r+b") as file:
-            os.fsync(file.fileno())
-        if just_before is not None:
-            just_before(path)
-        part.replace(path)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        part = Path(name)
+        try:
+            yield part
+            with part.open("r+b") as file:
+                os.fsync(file.fileno())
+            if just_before is not None:
+                just_before(path)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        _sync(path.parent)
     except OSError as error:
-        raise (
-            StoreFullError("The disk is full.", why="Nothing was kept.", todo="Free some space.")
-            if error.errno == ENOSPC
-            else error
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
-    _sync(path.parent)
+        raise _told(path, error) from error
+
+
+def make_folder(path: Path) -> None:
+    """The folder of a file that will hold names of people, for nobody else's eyes where it is new.
+
+    Raises
+    ------
+    StoreError : it cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise _told(path, error) from error
+
+
+def _told(path: Path, error: OSError) -> StoreError:
+    if error.errno == ENOSPC:
+        return StoreFullError("The disk is full.", why="Nothing was kept.", todo="Free some space.")
+    return StoreError(
+        f"{path.name} cannot be written: {error.strerror}.",
+        why="Nothing was kept.",
+        todo="Check that its folder is there and that you may write to it.",
+    )
 
 
 def _sync(folder: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
+from sqlalchemy.engine import RowMapping
 
 from geomap.store.errors import ChangedError, ConflictError, NotFoundError
 from geomap.store.given import given_cells, given_text
@@ -58,7 +59,7 @@ def cooperative(tx: Transaction, cooperative_id: str) -> Row:
 def locked_cooperative(tx: Transaction, cooperative_id: str) -> Row:
     """As `cooperative`; whoever else would write to it waits until this transaction ends."""
     one = select(table).where(table.c.cooperative_id == cooperative_id, table.c.left_at.is_(None))
-    return _found(tx.first(one.with_for_update()))
+    return _found(tx.first(one.with_for_update(key_share=True)))
 
 
 def change_cooperative(tx: Transaction, cooperative_id: str, values: Mapping[str, Any], *, version: int) -> Row:
@@ -91,7 +92,7 @@ def settings_table(cooperative: Mapping[str, Any]) -> "pd.DataFrame | None":
     return pd.DataFrame([row], index=pd.Index([cooperative["code"]], name="cooperative_id", dtype="str"))
 
 
-def _found(row: Mapping[str, Any] | None) -> Row:
+def _found(row: RowMapping | None) -> Row:
     if row is None:
         raise NotFoundError("There is no such cooperative.")
     return dict(row)

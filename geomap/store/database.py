@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from geomap.store.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFullError
 from geomap.store.scope import Scope, Transaction
@@ -160,6 +161,10 @@ def told_plainly() -> Iterator[None]:
     """Errors of the database as errors of the store, with what to do and nothing of the inside."""
     try:
         yield
+    except PoolTimeoutError as error:
+        raise StoreBusyError(
+            "All connections to the store are taken.", why="Nothing was changed.", todo="Try again."
+        ) from error
     except (DBAPIError, sqlite3.Error) as error:
         raise (_told(error) or error) from error
 
@@ -168,6 +173,12 @@ def _told(error: DBAPIError | sqlite3.Error) -> StoreError | None:
     words = str(error.orig if isinstance(error, DBAPIError) else error).lower()
     if "full" in words or "no space" in words:
         return StoreFullError("The disk of the store is full.", why="Nothing was changed.", todo="Free some space.")
+    if "disk i/o error" in words:
+        return StoreFullError(
+            "The disk of the store cannot be written.",
+            why="Nothing was changed.",
+            todo="Look whether it is full or fails.",
+        )
     if any(word in words for word in _DAMAGED):
         return StoreDamagedError(
             "The file of the store is damaged.", why="Nothing is written to it.", todo="Restore the last backup."

@@ -3,7 +3,7 @@
 What goes is deleted, not marked. Sums of many members stay. Backups made before still hold what they held.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Table, select
@@ -33,7 +33,10 @@ _TEXTS: Final[dict[Table, tuple[str, ...]]] = {
     schema.runs: ("parameters", "inputs", "summary"),
 }
 """Where a text about somebody may stand in a row of somebody else: columns of JSON."""
-_AT_ONCE: Final = 500
+_OF_MEMBERS: Final = frozenset({"members", "member_alarms"})
+"""Tables of a run whose rows are of one member each, by their id."""
+_OF_PLOTS: Final = ("plot_id", "plot_a", "plot_b", "other_plot_id")
+_AT_ONCE: Final = 5_000
 
 
 def erase_member(tx: Transaction, cooperative_id: str, member_id: str) -> dict[str, int]:
@@ -42,13 +45,14 @@ def erase_member(tx: Transaction, cooperative_id: str, member_id: str) -> dict[s
     Name, phone, consents, plots with their history, deliveries and other rows, decisions and findings on the plots go.
     Of runs: the member's own rows and plots, files that may name people, and sums of fewer than ten members. A plot
     that others share stays without the member. What is kept of releases for the judgement of the next one holds a
-    random id in the member's place.
+    random id in the member's place; who signed them, and notes, go where they name the member.
 
     Raises
     ------
     NotFoundError : nothing of such a member within reach.
     """
     locked_cooperative(tx, cooperative_id)
+    _start_jobs_anew(tx, cooperative_id)
     person = _person(tx, cooperative_id, member_id)
     gone = {
         "plots": _erase_plots(tx, cooperative_id, person),
@@ -66,6 +70,7 @@ def erase_member(tx: Transaction, cooperative_id: str, member_id: str) -> dict[s
     _clean_texts(tx, cooperative_id, person)
     _clean_imports(tx, cooperative_id, person)
     _rename_in_bases(tx, cooperative_id, person)
+    _clean_releases(tx, cooperative_id, person)
     audit.record(tx, "members.erase", cooperative_id=cooperative_id, object=member_id)
     return gone
 
@@ -80,6 +85,7 @@ def erase_cooperative(tx: Transaction, cooperative_id: str) -> None:
     NotFoundError : missing, or out of reach.
     """
     locked_cooperative(tx, cooperative_id)
+    _start_jobs_anew(tx, cooperative_id)
     own = [table for table in schema.OWN_TABLES if table is not schema.cooperatives]
     for table in reversed(own):  # those that refer to others first
         tx.delete(table, table.c.cooperative_id == cooperative_id)
@@ -97,6 +103,13 @@ def clean_pages(store: Store) -> None:
     if store.dialect == "sqlite":
         with told_plainly(), store.engine.connect() as connection:
             connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _start_jobs_anew(tx: Transaction, cooperative_id: str) -> None:
+    """Let no job publish what it read before: its claim is void, and whoever takes it next reads anew."""
+    jobs = schema.jobs
+    anew = {"state": "queued", "fence": jobs.c.fence + 1, "worker": "", "lease_until": None}
+    tx.update(jobs, anew, jobs.c.cooperative_id == cooperative_id, jobs.c.state.in_(("queued", "running")))
 
 
 def _person(tx: Transaction, cooperative_id: str, member_id: str) -> Person:
@@ -148,8 +161,14 @@ def _erase_decisions(tx: Transaction, cooperative_id: str, person: Person) -> in
 
 def _erase_findings(tx: Transaction, cooperative_id: str, person: Person) -> int:
     table = schema.import_findings
-    rows = tx.fetch(select(table.c.key, table.c.plot_id, table.c.message).where(table.c.cooperative_id == cooperative_id))
-    keys = [row["key"] for row in rows if row["plot_id"] in person.plots or person.is_in(row["message"])]
+    rows = tx.fetch(
+        select(table.c.key, table.c.plot_id, table.c.message).where(table.c.cooperative_id == cooperative_id)
+    )
+    keys = [
+        row["key"]
+        for row in rows
+        if row["plot_id"] in person.plots or person.is_who(row["plot_id"]) or person.is_in(row["message"])
+    ]
     return _delete(tx, table, cooperative_id, keys)
 
 
@@ -170,7 +189,9 @@ def _erase_from_runs(tx: Transaction, cooperative_id: str, person: Person) -> in
             if person.is_who(row["member_id"]) or row["plot_id"] in person.plots or person.is_within(row["cells"])
         ]
         for some in _parts(positions):
-            tx.delete(plots, plots.c.cooperative_id == cooperative_id, plots.c.run_id == run_id, plots.c.position.in_(some))
+            tx.delete(
+                plots, plots.c.cooperative_id == cooperative_id, plots.c.run_id == run_id, plots.c.position.in_(some)
+            )
         rows = _erase_run_rows(tx, cooperative_id, run_id, person, is_in=bool(positions))
         if rows or positions:
             of = (files.c.cooperative_id == cooperative_id, files.c.run_id == run_id)
@@ -183,17 +204,21 @@ def _erase_run_rows(tx: Transaction, cooperative_id: str, run_id: str, person: P
     table = schema.run_rows
     of = (table.c.cooperative_id == cooperative_id, table.c.run_id == run_id)
     rows = tx.fetch(select(table.c.name, table.c.position, table.c.id, table.c.cells).where(*of))
-    own = {
-        (row["name"], row["position"])
-        for row in rows
-        if person.is_who(row["id"]) or row["id"] in person.plots or person.is_within(row["cells"])
-    }
+    own = {(row["name"], row["position"]) for row in rows if _is_own(row["name"], row["id"], row["cells"], person)}
     if own or is_in:
         own |= {(row["name"], row["position"]) for row in rows if _is_of_few(row["cells"])}
     for name in sorted({name for name, _ in own}):
         for some in _parts(sorted(position for other, position in own if other == name)):
             tx.delete(table, *of, table.c.name == name, table.c.position.in_(some))
     return len(own)
+
+
+def _is_own(name: str, row_id: str, cells: Mapping[str, Any], person: Person) -> bool:
+    """Whether a row of a run's table is of the member or one of the plots, or names them."""
+    ids = [cells.get("member_id"), cells.get("plot_id") if name == "findings" else None]
+    if any(map(person.is_who, [*ids, row_id] if name in _OF_MEMBERS else ids)):
+        return True
+    return any(cells.get(column) in person.plots for column in _OF_PLOTS) or person.is_within(cells)
 
 
 def _is_of_few(cells: dict[str, Any]) -> bool:
@@ -240,6 +265,16 @@ def _rename_in_bases(tx: Transaction, cooperative_id: str, person: Person) -> No
         if basis != row["basis"]:
             of = (table.c.cooperative_id == cooperative_id, table.c.release_id == row["release_id"])
             tx.update(table, {"basis": basis}, *of)
+
+
+def _clean_releases(tx: Transaction, cooperative_id: str, person: Person) -> None:
+    """Take out who signed, and notes, where they name the person; sums of many members stay."""
+    table = schema.releases
+    columns = (table.c.release_id, table.c.signed_by, table.c.note)
+    for row in tx.fetch(select(*columns).where(table.c.cooperative_id == cooperative_id)):
+        named = {name: "" for name in ("signed_by", "note") if person.is_who(row[name]) or person.is_in(row[name])}
+        if named:
+            tx.update(table, named, table.c.cooperative_id == cooperative_id, table.c.release_id == row["release_id"])
 
 
 def _delete(tx: Transaction, table: Table, cooperative_id: str, keys: Iterable[int]) -> int:

@@ -18,6 +18,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "contracts": schema.contracts,
     "shares": schema.plot_shares,
 }
+_AT_ONCE: Final = 5_000
 
 
 def rows(tx: Transaction, cooperative_id: str, kind: str, *, after: int = 0, limit: int = 100) -> list[Row]:
@@ -47,8 +48,8 @@ def write_rows(
     table = TABLES[kind]
     stored = tx.fetch(select(table.c.key, table.c.cells).where(table.c.cooperative_id == cooperative_id))
     known: dict[str, list[int]] = {}
-    for row in stored:
-        known.setdefault(_content(kind, row["cells"]), []).append(row["key"])
+    for old in stored:
+        known.setdefault(_content(kind, old["cells"]), []).append(old["key"])
     fresh = []
     for row in given:
         same = known.get(_content(kind, row["cells"]))
@@ -58,8 +59,8 @@ def write_rows(
             fresh.append(row)
     tx.insert(table, [{**row, "cooperative_id": cooperative_id, "import_id": import_id} for row in fresh])
     gone = sorted(key for keys in known.values() for key in keys) if replace else []
-    for start in range(0, len(gone), 500):
-        tx.delete(table, table.c.cooperative_id == cooperative_id, table.c.key.in_(gone[start : start + 500]))
+    for start in range(0, len(gone), _AT_ONCE):
+        tx.delete(table, table.c.cooperative_id == cooperative_id, table.c.key.in_(gone[start : start + _AT_ONCE]))
     return {"added": len(fresh), "changed": 0, "unchanged": len(given) - len(fresh), "removed": len(gone)}
 
 
@@ -79,8 +80,8 @@ def write_shares(
             wanted[values] -= 1
         elif replace or row["plot_id"] in named:
             gone.append(row["key"])
-    for start in range(0, len(gone), 500):
-        tx.delete(table, table.c.cooperative_id == cooperative_id, table.c.key.in_(gone[start : start + 500]))
+    for start in range(0, len(gone), _AT_ONCE):
+        tx.delete(table, table.c.cooperative_id == cooperative_id, table.c.key.in_(gone[start : start + _AT_ONCE]))
     fresh = list(wanted.elements())
     tx.insert(
         table,

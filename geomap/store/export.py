@@ -70,7 +70,7 @@ def _rows(tx: Transaction, table: Table, cooperative_id: str) -> Iterator[Mappin
     found: Select[Any] = select(table).where(table.c.cooperative_id == cooperative_id).order_by(*keys).limit(_BATCH)
     start = 0
     while rows := tx.fetch(found.offset(start)):
-        yield from rows
+        yield from (dict(row) for row in rows)
         start += len(rows)
 
 

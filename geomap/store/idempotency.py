@@ -11,7 +11,9 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from geomap.store.accounts import LOCAL
 from geomap.store.database import Store
+from geomap.store.schema import accounts
 from geomap.store.schema import idempotency as table
 from geomap.store.scope import SERVICE, Transaction, clock
 from geomap.store.types import now
@@ -59,7 +61,9 @@ def take_key(store: Store, account_id: str, key: str, request_sha256: str) -> Ke
             return _found(tx, account_id, key) or Kept(request_sha256, WORKING, {}, b"")
 
 
-def keep_answer(store: Store, account_id: str, key: str, *, status: int, headers: Mapping[str, str], body: bytes) -> None:
+def keep_answer(
+    store: Store, account_id: str, key: str, *, status: int, headers: Mapping[str, str], body: bytes
+) -> None:
     """Keep the answer under the key that was taken."""
     values = {"status": status, "headers": dict(headers), "body": body}
     with store.begin(SERVICE) as tx:
@@ -70,6 +74,16 @@ def free_key(store: Store, account_id: str, key: str) -> None:
     """Give a key back: the request failed, or its answer holds what is not kept."""
     with store.begin(SERVICE) as tx:
         tx.delete(table, *_of(account_id, key))
+
+
+def forget_answers(store: Store, cooperative_id: str) -> None:
+    """Forget the answers that a cooperative's office and whoever sits at the machine were given: they may tell of
+    what was erased.
+    """
+    with store.begin(SERVICE) as tx:
+        offices = tx.fetch(select(accounts.c.account_id).where(accounts.c.cooperative_id == cooperative_id))
+        ids = [LOCAL, *(row["account_id"] for row in offices)]
+        tx.delete(table, table.c.account_id.in_(ids), table.c.status != WORKING)
 
 
 def _found(tx: Transaction, account_id: str, key: str) -> Kept | None:

@@ -82,7 +82,13 @@ def take_in_import(
         locked_cooperative(tx, cooperative_id)
         if (found := _same(tx, known)) is not None:
             return found
-        row = {**known, "import_id": new_id(), "file_name": shown, "reading": reading, "bytes": path.stat().st_size}
+        row: Row = {
+            **known,
+            "import_id": new_id(),
+            "file_name": shown,
+            "reading": reading,
+            "bytes": path.stat().st_size,
+        }
         _keep(tx, {**row, "rows": read.total, "account_id": scope.account_id}, read, replace=replace)
         return {**import_(tx, cooperative_id, row["import_id"]), "repeated": False}
 

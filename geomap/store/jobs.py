@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from geomap.errors import GeomapError
 from geomap.store.database import Store
-from geomap.store.errors import NotFoundError, StoreError
+from geomap.store.errors import ConflictError, NotFoundError, StoreError
 from geomap.store.ids import new_id
 from geomap.store.runs import add_run
 from geomap.store.schema import jobs as _jobs
@@ -38,13 +38,13 @@ class JobDiedError(GeomapError):
     code = "job_died"
 
 
-class InputChangedError(GeomapError):
+class InputChangedError(ConflictError):
     """A file that a job reads was changed or replaced while it ran."""
 
     code = "input_changed"
 
 
-class ClaimLostError(GeomapError):
+class ClaimLostError(ConflictError):
     """The job was given to another worker, cancelled or ended; what this worker made of it counts no more."""
 
     code = "claim_lost"

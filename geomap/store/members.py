@@ -17,6 +17,7 @@ Row = dict[str, Any]
 PURPOSES: Final = ("mapping", "analysts", "buyers")
 _PEOPLE: Final = ("name", "phone")
 _OWN: Final = ("community", "declared_area_ha", "attributes")
+_AT_ONCE: Final = 5_000
 
 
 def members(tx: Transaction, cooperative_id: str, *, after: str = "", limit: int = 100) -> list[Row]:
@@ -91,8 +92,8 @@ def write_members(
             _change(tx, cooperative_id, old, values, import_id=import_id)
     _add(tx, cooperative_id, new, import_id=import_id)
     gone = sorted(set(known) - {row["member_id"] for row in rows}) if replace else []
-    for start in range(0, len(gone), 500):
-        which = gone[start : start + 500]
+    for start in range(0, len(gone), _AT_ONCE):
+        which = gone[start : start + _AT_ONCE]
         tx.delete(people, people.c.cooperative_id == cooperative_id, people.c.member_id.in_(which))
         tx.delete(table, table.c.cooperative_id == cooperative_id, table.c.member_id.in_(which))
     changed = len(rows) - len(new) - same
@@ -115,6 +116,7 @@ def record_consent(tx: Transaction, cooperative_id: str, member_id: str, *, purp
     """
     if purpose not in PURPOSES:
         raise ValueError(f"{purpose!r} is none of {', '.join(PURPOSES)}.")
+    locked_cooperative(tx, cooperative_id)
     member(tx, cooperative_id, member_id)
     row = {"cooperative_id": cooperative_id, "member_id": member_id, "purpose": purpose, "given": given}
     tx.insert(schema.consents, {**row, "account_id": tx.scope.account_id})

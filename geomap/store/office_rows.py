@@ -1,4 +1,4 @@
-"""Rows of an office's list as the store keeps them: what was written, in words and numbers that can mean one thing only.
+"""Rows of an office's list as the store keeps them: as written, in words and numbers that mean one thing only.
 
 In one file "1.234" may be a thousand, in the next a decimal; the rows around it tell. Kept together they would not, so
 numbers, units, forms, dates and seasons are settled while the file is whole. A run reads them again as it reads files.
@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from geomap.errors import UnknownNameError
+from geomap.errors import ColumnError, UnknownNameError
+from geomap.findings import make_findings
 from geomap.plots.columns import CONTRACT_NAMES, DELIVERY_NAMES, ESTIMATE_NAMES, match_columns
 from geomap.plots.intake import take_in_table
 from geomap.supply.contracts import read_contracts
@@ -78,13 +79,17 @@ def read_office_rows(
     source = Source(path, mapping, declared, uploads=True)
     known: dict[str, Any] = {"crop": crop.name, "form": crop.default_form, "units": units, "mapping": mapping}
     season = {"season": _ANY_SEASON} if kind in {"field_estimates", "commitments"} else {}
-    _, findings = _READERS[kind](path, **known, **season, declared=declared, uploads=True)
     table, _ = read_office_table(source, names, words)
-    further = _further(source, names)
-    told = _told(table, names, words)
     bag_kg = CONTAINER_BAG_KG if kind == "contracts" else math.nan
     nobody = np.full(len(table), "", dtype=object)
     weighed = weigh(table, words, Wanted.of(crop.name, crop.default_form, units=units, bag_kg=bag_kg), nobody)
+    try:
+        _, findings = _READERS[kind](path, **known, **season, declared=declared, uploads=True)
+    except ColumnError as error:
+        if not (weighed.code == "unit_unknown").any():
+            raise
+        findings = make_findings("unit_unknown", [""], str(error))  # the settings may come later
+    further, told = _further(source, names), _told(table, names, words)
     if kind == "contracts":
         seasons = [find_month(text) for text in told["month"]]
     else:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from geomap.store.database import Store
 from geomap.store.errors import NotFoundError
-from geomap.store.schema import consents, plot_shares, pseudonyms
+from geomap.store.schema import consents, plot_shares, plots, pseudonyms
 from geomap.store.scope import SERVICE, Transaction
 
 ANALYSTS: Final = "analysts"
@@ -78,8 +78,14 @@ def who_agreed(tx: Transaction, cooperative_id: str, purpose: str = ANALYSTS) ->
 
 
 def shared_with_others(tx: Transaction, cooperative_id: str, agreed: Collection[str]) -> frozenset[str]:
-    """Ids of the plots in which a member who has not agreed has a share."""
+    """Ids of the plots in which a member who has not agreed has a share.
+
+    A plot whose id another row of its file carried too has an id of its own; its shares stand under the id as given.
+    """
     rows = tx.fetch(
         select(plot_shares.c.plot_id, plot_shares.c.member_id).where(plot_shares.c.cooperative_id == cooperative_id)
     )
-    return frozenset(row["plot_id"] for row in rows if row["member_id"] not in agreed)
+    shared = frozenset(row["plot_id"] for row in rows if row["member_id"] not in agreed)
+    given = plots.c.attributes["given_id"].as_string().label("given_id")
+    copies = select(plots.c.plot_id, given).where(plots.c.cooperative_id == cooperative_id, given.is_not(None))
+    return shared | {row["plot_id"] for row in tx.fetch(copies) if row["given_id"] in shared}

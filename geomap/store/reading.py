@@ -27,9 +27,9 @@ from geomap.supply.settings import EVERYONE, SETTING_NAMES, read_settings
 Row = dict[str, Any]
 KINDS: Final = ("plots", "members", "shares", *NAMES, "settings")
 PHONE: Final = frozenset(
-    "phone phonenumber mobile mobilephone telephone tel cell cellphone whatsapp telefono celular movil numerodetelefono "
-    "telefonocelular notelefono telephonemobile numerodetelephone portable telemovel telefone nohp nomorhp "
-    "nomortelepon telepon simu nambayasimu".split()
+    "phone phonenumber mobile mobilephone telephone tel cell cellphone whatsapp telefono celular movil "
+    "numerodetelefono telefonocelular notelefono telephonemobile numerodetelephone portable telemovel "
+    "telefone nohp nomorhp nomortelepon telepon simu nambayasimu".split()
 )
 """Names of columns that hold a member's phone, as `name_key` writes them."""
 _PLOT_OWN: Final = ("member_id", "community", "crop", "declared_area_ha", "gps_accuracy_m")

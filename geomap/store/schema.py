@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -277,11 +278,11 @@ rasters: Final = _table(
     _text("product"),
     _text("path"),  # on the server; in no answer
     _text("sha256"),
-    Column("bytes", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
     Column("bounds", JSON, nullable=False),  # west, south, east, north
     _made(),
     _time("retired_at"),
-    UniqueConstraint("path"),
+    UniqueConstraint("path", "sha256", "product"),  # a file that was changed is another raster
     read=OFFICE | KEEPERS | WORKER | {"analyst"},
     write=KEEPERS,
     change=KEEPERS,
@@ -512,7 +513,7 @@ idempotency: Final = _table(
 plot_places: Final = Table(  # R*Tree of SQLite alone: the box of each plot, a little too large; PostGIS has an index
     "plot_places",
     MetaData(),
-    Column("key", Integer, primary_key=True),  # of the plot; SQLite lets no trigger write here: who deletes a plot deletes its place
+    Column("key", Integer, primary_key=True),  # of the plot; who deletes a plot deletes its place: no trigger may
     *(Column(side, Float(24), nullable=False) for side in ("west", "east", "south", "north")),
     info={"read": OFFICE | WORKER | {"analyst"}, "write": OFFICE, "change": OFFICE},
 )

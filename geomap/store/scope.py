@@ -48,7 +48,9 @@ class Scope:
         return self.cooperatives == ALL or cooperative_id in self.cooperatives
 
     def within(self, table: Table) -> frozenset[str]:
-        """The cooperatives whose rows of `table` can be reached."""
+        """The cooperatives whose rows of `table` can be reached; plots alone show an analyst no release."""
+        if self.role == "analyst" and table.name == "releases":
+            return self.released
         return self.cooperatives | self.released if table.name in RELEASED else self.cooperatives
 
 
@@ -90,7 +92,7 @@ class Transaction:
             if foreign - ({None} if table.c["cooperative_id"].nullable else set()):
                 raise NotAllowedError("A row of another cooperative cannot be added.")
         if given:
-            self._connection.execute(insert(table), given)
+            self._connection.execute(insert(table).inline(), given)  # no RETURNING: some may add and not read
 
     def update(self, table: Table, values: Mapping[str, Any], *where: ColumnElement[bool]) -> int:
         """Change rows within the scope; the number of rows changed. A row stays with its cooperative."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, inspect, text
 
-from geomap.store.backup import back_up
+from geomap.store.backup import back_up, make_folder, require_whole
 from geomap.store.database import Store, sqlite_file, told_plainly
 from geomap.store.errors import StoreDamagedError, StoreError
 from geomap.store.migrations import mark_latest, migrate, revisions, version_of
@@ -66,19 +66,20 @@ def upgrade(store: Store, *, app_role: str = APP_ROLE) -> Path | None:
     ------
     StoreError : there is no store, or it is of a later version.
     """
-    found = version(store)
-    if found == revisions()[-1]:
-        return None
-    _require_known(found)
-    kept = _kept_before(store, found)
+    version(store)  # or there would be a file after this
     with _alone(store) as connection:
+        found = version_of(connection) or ""
+        _require_known(found)
+        if found == revisions()[-1]:
+            return None
+        kept = _kept_before(store, found)
         if store.dialect == "postgresql":
             require_administered(connection, app_role)
             lift_rights(connection)
         migrate(connection)
         if store.dialect == "postgresql":
             apply_rights(connection, app_role)
-    return kept
+        return kept
 
 
 def prepare(store: Store) -> Path | None:
@@ -108,12 +109,8 @@ def require_ready(store: Store) -> None:
     with _looking(store) as connection:
         if store.dialect == "postgresql":
             require_held(connection)
-        elif (found := connection.scalar(text("PRAGMA quick_check(1)"))) != "ok":
-            raise StoreDamagedError(
-                f"The file of the store is damaged: {found}.",
-                why="Nothing is written to it, and it is not made anew: what can be saved is still in it.",
-                todo="Keep a copy, then restore the last backup: geomap store restore FILE --replace.",
-            )
+        else:
+            require_whole(str(connection.scalar(text("PRAGMA quick_check(1)"))))
 
 
 def version(store: Store) -> str:
@@ -188,7 +185,7 @@ def _make_file(store: Store) -> None:
     """The file of SQLite, for nobody else's eyes: it will hold names of people."""
     path = sqlite_file(store.engine.url)
     if path is not None and not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(path)
         path.touch(mode=0o600)
 
 

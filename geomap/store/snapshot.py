@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +13,8 @@ import geopandas as gpd
 import pandas as pd
 from sqlalchemy import Select, select
 
+from geomap.plots.columns import MEMBER_NAMES, PLOT_NAMES, could_be
+from geomap.plots.table import PLOT_COLUMNS
 from geomap.plots.values import cell_text
 from geomap.store import schema
 from geomap.store.cooperatives import cooperative
@@ -56,14 +60,19 @@ class Snapshot:
         from geomap.supply.brought import Brought
 
         files = self.files
-        single = {name: files.get(name) for name in ("field_estimates", "commitments", "contracts", "cooperatives")}
-        deliveries = (files["deliveries"],) if "deliveries" in files else ()
+        brought = Brought(
+            deliveries=(files["deliveries"],) if "deliveries" in files else (),
+            field_estimates=files.get("field_estimates"),
+            commitments=files.get("commitments"),
+            contracts=files.get("contracts"),
+            cooperatives=files.get("cooperatives"),
+        )
         reading = {"decisions": pd.read_parquet(files["decisions"])} if "decisions" in files else {}
         return {
             "plots": files["plots"],
             "members": files.get("members"),
             "shares": files.get("shares"),
-            "brought": Brought(deliveries=deliveries, **single),
+            "brought": brought,
             "reading": reading,
         }
 
@@ -78,12 +87,12 @@ def snapshot(tx: Transaction, cooperative_id: str, folder: Path) -> Snapshot:
     NotFoundError : no such cooperative within reach.
     """
     of = cooperative(tx, cooperative_id)
-    plots = _rows(tx, _current(schema.plots, cooperative_id))
+    plots = sorted(_rows(tx, _current(schema.plots, cooperative_id)), key=itemgetter("plot_id"))
     tables = {
         "members": _members(tx, cooperative_id),
         "shares": _shares(tx, cooperative_id, plots),
         **{kind: _office(tx, cooperative_id, kind) for kind in NAMES},
-        "cooperatives": pd.DataFrame([of["settings"]] if of["settings"] else []),
+        "cooperatives": pd.DataFrame([dict(sorted(of["settings"].items()))] if of["settings"] else []),
         "decisions": _decisions(tx, cooperative_id),
     }
     if plots:
@@ -97,13 +106,12 @@ def snapshot(tx: Transaction, cooperative_id: str, folder: Path) -> Snapshot:
 
 def _plots(rows: Sequence[Mapping[str, Any]], code: str) -> gpd.GeoDataFrame:
     """Plots under the ids that the store knows them by, with all columns of ours, so that no other is taken for one."""
-    names = sorted({name for row in rows for name in row["attributes"]} - {"given_id"})
     frame = pd.DataFrame(
         {
             "plot_id": [row["plot_id"] for row in rows],
             "cooperative_id": code,
             **{name: [row[name] for row in rows] for name in _PLOT_COLUMNS},
-            **{name: [row["attributes"].get(name) for row in rows] for name in names},
+            **_further(rows, PLOT_COLUMNS, PLOT_NAMES),
         }
     )
     for name in ("declared_area_ha", "gps_accuracy_m"):
@@ -116,18 +124,28 @@ def _members(tx: Transaction, cooperative_id: str) -> pd.DataFrame:
     members, people = schema.members, schema.member_people
     both = (people.c.cooperative_id == members.c.cooperative_id) & (people.c.member_id == members.c.member_id)
     found = select(members, people.c.name).select_from(members.join(people, both))
-    rows = _rows(tx, found.where(members.c.cooperative_id == cooperative_id).order_by(members.c.member_id))
+    rows = sorted(_rows(tx, found.where(members.c.cooperative_id == cooperative_id)), key=itemgetter("member_id"))
     if not rows:
         return pd.DataFrame()
     own = ("member_id", "name", "community", "declared_area_ha")
-    names = sorted({name for row in rows for name in row["attributes"]} - {*own, "cooperative_id"})
-    frame = pd.DataFrame(
-        {
-            **{name: [row[name] for row in rows] for name in own},
-            **{name: [row["attributes"].get(name) for row in rows] for name in names},
-        }
-    )
+    columns = {name: [row[name] for row in rows] for name in own}
+    frame = pd.DataFrame({**columns, **_further(rows, (), MEMBER_NAMES)})
     return frame.assign(declared_area_ha=frame["declared_area_ha"].astype("float64"))
+
+
+def _further(rows: Sequence[Mapping[str, Any]], hidden: Sequence[str], names: Sequence[str]) -> dict[str, list[Any]]:
+    """Attributes, column by column; none takes the place of a column of ours, and no two could be the same one."""
+    given = sorted({name for row in rows for name in row["attributes"]} - {"given_id"})
+    taken = {*names, *hidden, "geometry"} - {"planted_share", "planted_year", "hives", "latitude", "longitude"}
+    columns = {
+        f"{name}_given" if name in taken else name: [row["attributes"].get(name) for row in rows] for name in given
+    }
+    doubtful = [
+        name
+        for name in names
+        if name not in {*taken, *columns} and sum(could_be(one, (name,), vague=False) for one in columns) > 1
+    ]
+    return columns | {name: [float("nan")] * len(rows) for name in doubtful}
 
 
 def _shares(tx: Transaction, cooperative_id: str, plots: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -169,7 +187,7 @@ def _column(cells: Iterable[Any], kind: str) -> "pd.Series[Any]":
     values = list(cells)
     if kind == "float64":
         return pd.Series(values, dtype="float64")
-    missing = [value is None or (isinstance(value, float) and value != value) for value in values]
+    missing = [value is None or (isinstance(value, float) and math.isnan(value)) for value in values]
     kinds = {type(value) for value, is_missing in zip(values, missing, strict=True) if not is_missing}
     if kinds == {bool} and not any(missing):
         return pd.Series(values, dtype=bool)
@@ -181,8 +199,7 @@ def _column(cells: Iterable[Any], kind: str) -> "pd.Series[Any]":
 
 
 def _current(table: Any, cooperative_id: str) -> Select[Any]:
-    found = select(table).where(table.c.cooperative_id == cooperative_id, table.c.ended_at.is_(None))
-    return found.order_by(table.c.plot_id)
+    return select(table).where(table.c.cooperative_id == cooperative_id, table.c.ended_at.is_(None))
 
 
 def _rows(tx: Transaction, statement: Select[Any]) -> list[dict[str, Any]]:

@@ -1,10 +1,11 @@
 import importlib
+import json
 import pkgutil
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from pydantic import BaseModel
+from pydantic import BaseModel, FiniteFloat
 
 import api
 import geomap
@@ -94,7 +95,7 @@ def test_no_page_that_loads_scripts_from_elsewhere_is_served(client, path):
 def test_errors_of_the_framework_have_the_same_body(client, method, path, status, code):
     answer = client.request(method, path)
     assert answer.status_code == status
-    assert answer.json().keys() == {"code", "detail"}
+    assert answer.json().keys() == {"code", "detail", "where"}
     assert answer.json()["code"] == code
 
 
@@ -107,7 +108,7 @@ def test_an_error_in_the_data_says_its_code_and_what_to_do(app, client, kind):
     raising(app, kind("plots.shp is empty.", todo="Send it again."))
     answer = client.get("/fail")
     assert answer.status_code == errors.STATUS[kind]
-    assert answer.json() == {"code": kind.code, "detail": "plots.shp is empty. Send it again."}
+    assert answer.json() == {"code": kind.code, "detail": "plots.shp is empty. Send it again.", "where": None}
 
 
 def test_a_file_that_is_too_large_is_answered_with_413(app, client):
@@ -137,13 +138,16 @@ def test_an_error_not_in_the_table_has_the_status_of_its_parent(app, client):
 @pytest.mark.parametrize(
     "error", [ZeroDivisionError("secret"), OutputError("secret"), GeomapError("secret")], ids=lambda e: type(e).__name__
 )
-def test_a_fault_says_nothing_of_the_inside_but_is_logged(app, client, caplog, error):
+def test_a_fault_says_nothing_of_the_inside_and_the_log_says_where(app, client, caplog, error):
     raising(app, error)
     answer = client.get("/fail")
     assert answer.status_code == 500
     assert answer.json()["code"] == "internal"
-    assert "secret" not in answer.text
-    assert "secret" in caplog.text
+    assert "secret" not in answer.text + caplog.text  # what an exception says may quote names and tokens
+    line = next(json.loads(record.getMessage()) for record in caplog.records if '"fault"' in record.getMessage())
+    assert line["kind"] == type(error).__name__
+    assert line["places"][-1].endswith(" fail")
+    assert line["request_id"] == answer.headers["X-Request-ID"]
 
 
 @pytest.mark.parametrize("value", ["NaN", "1e999", '"secret"'])
@@ -155,6 +159,62 @@ def test_a_wrong_request_is_told_where_but_not_sent_back(app, client, value):
     answer = client.post("/plots", content=f'{{"area_ha": [{value}]}}', headers={"Content-Type": "application/json"})
     assert answer.status_code == 422
     assert answer.json()["code"] == "invalid_request"
+    assert answer.json()["where"] == ["body.area_ha"]
     assert answer.json()["detail"].startswith("body.area_ha: ")
     assert "secret" not in answer.text
     assert "NaN" not in answer.text
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", '"inf"', '"nan"'])
+def test_a_number_that_is_none_is_refused(app, client, value):
+    class Area(BaseModel):
+        area_ha: FiniteFloat
+
+    @app.post("/areas")
+    def areas(area: Area) -> None:
+        pass
+
+    answer = client.post("/areas", content=f'{{"area_ha": {value}}}', headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["where"]) == (422, ["body.area_ha"])
+
+
+def test_a_result_that_is_no_number_is_null(app, client):
+    @app.get("/model")
+    def model() -> Plot:
+        return Plot(area_ha=float("nan"))
+
+    @app.get("/plain")
+    def plain() -> dict[str, list[float]]:
+        return {"kg": [float("inf"), 1.5]}
+
+    assert client.get("/model").json() == {"area_ha": None}
+    assert client.get("/plain").json() == {"kg": [None, 1.5]}
+
+
+def test_a_place_in_a_request_cannot_break_the_answer(app, client):
+    class Nothing(BaseModel):
+        model_config = {"extra": "forbid"}
+
+    @app.post("/nothing")
+    def nothing(body: Nothing) -> None:
+        pass
+
+    sent = {"\x07" + 5_000 * "x": 1}
+    answer = client.post("/nothing", json=sent)
+    assert (answer.status_code, answer.json()["where"]) == (422, ["body. " + 193 * "x" + "…"])
+    lone = client.post("/nothing", content=b'{"\\ud800": 1}', headers={"Content-Type": "application/json"})
+    assert lone.status_code == 422
+
+
+def test_every_answer_forbids_to_run_frame_sniff_and_keep_it(client):
+    for path in ("/version", "/nowhere"):
+        headers = client.get(path).headers
+        assert headers["content-security-policy"].startswith("default-src 'none'")
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cache-control"] == "no-store"
+
+
+def test_a_fault_has_the_same_headers_as_any_answer(app, client):
+    raising(app, ZeroDivisionError())
+    assert client.get("/fail").headers["x-content-type-options"] == "nosniff"

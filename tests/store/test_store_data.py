@@ -1,7 +1,7 @@
 """Cooperatives, members, plots, decisions and the audit log, on both databases."""
 
-import shapely
 import pytest
+import shapely
 
 from geomap.errors import NumberError, UnknownNameError
 from geomap.store import Scope, Store, audit
@@ -10,7 +10,7 @@ from geomap.store.decisions import decisions, put_decision
 from geomap.store.errors import ChangedError, ConflictError, NotAllowedError, NotFoundError
 from geomap.store.given import MOST_CORNERS, ShapeError, TextError, given_shape
 from geomap.store.ids import new_id
-from geomap.store.members import consents, member, members, put_member, record_consent
+from geomap.store.members import consents, members, put_member, record_consent
 from geomap.store.plots import current_plots, end_plot, plot, plot_history, put_plot
 from geomap.store.scope import ALL
 
@@ -39,7 +39,13 @@ def test_ids_are_random_and_fit_an_address() -> None:
 def test_a_cooperative_has_its_country_and_crop_as_the_tables_write_them(store: Store, coop: str) -> None:
     with store.read(LOCAL) as tx:
         row = cooperative(tx, coop)
-    assert (row["code"], row["country"], row["crop"], row["settings"], row["version"]) == ("Flor", "HN", "coffee", {}, 1)
+    assert (row["code"], row["country"], row["crop"], row["settings"], row["version"]) == (
+        "Flor",
+        "HN",
+        "coffee",
+        {},
+        1,
+    )
 
 
 def test_two_cooperatives_cannot_share_a_code(store: Store, coop: str) -> None:

@@ -5,11 +5,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import shapely
 
-from geomap.errors import ColumnError, CrsError, FileError, UnknownNameError
+from geomap.errors import ColumnError, CrsError, FileError
 from geomap.store import Scope, Store
 from geomap.store.cooperatives import add_cooperative, cooperative
 from geomap.store.errors import ConflictError, NotFoundError
@@ -46,7 +45,9 @@ def geojson(**plots: dict[str, Any]) -> str:
         {
             "type": "Feature",
             "properties": {"plot_id": plot_id, **given},
-            "geometry": json.loads(shapely.to_geojson(shapely.box(-88.8 + place / 100, 14.6, -88.799 + place / 100, 14.601))),
+            "geometry": json.loads(
+                shapely.to_geojson(shapely.box(-88.8 + place / 100, 14.6, -88.799 + place / 100, 14.601))
+            ),
         }
         for place, (plot_id, given) in enumerate(plots.items())
     ]
@@ -57,7 +58,12 @@ def test_plots_come_with_all_that_the_file_says_of_them(store: Store, coop: str,
     given = {"member_id": "00123", "crop": "coffee", "ha": 1.5, "Variedad": "Catuaí", "altitude_m": 932, "note": None}
     done = send("plots", geojson(P1=given, P2={}), name="parcelas.geojson")
     assert done["counts"] == {"added": 2, "changed": 0, "unchanged": 0, "removed": 0}
-    assert (done["rows"], done["file_name"], done["repeated"], done["account_id"]) == (2, "parcelas.geojson", False, "someone")
+    assert (done["rows"], done["file_name"], done["repeated"], done["account_id"]) == (
+        2,
+        "parcelas.geojson",
+        False,
+        "someone",
+    )
     with store.read(LOCAL) as tx:
         row = plot(tx, coop, "P1")
     assert (row["member_id"], row["declared_area_ha"], row["import_id"]) == ("00123", 1.5, done["import_id"])
@@ -103,7 +109,12 @@ def test_what_a_replacing_file_does_not_hold_ends(store: Store, coop: str, send:
 def test_rows_that_name_another_cooperative_are_left_out_and_said(store: Store, coop: str, send: Any) -> None:
     done = send(
         "plots",
-        geojson(A={"cooperative_id": "FLOR"}, B={"cooperative_id": "Nueva Aurora"}, C={}, D={"cooperative_id": "flor del pinar"}),
+        geojson(
+            A={"cooperative_id": "FLOR"},
+            B={"cooperative_id": "Nueva Aurora"},
+            C={},
+            D={"cooperative_id": "flor del pinar"},
+        ),
         name="a.geojson",
     )
     with store.read(LOCAL) as tx:
@@ -154,9 +165,7 @@ def test_an_unknown_kind_and_an_unknown_cooperative_are_refused(store: Store, se
     (tmp_path / "x.csv").write_text("member_id\nA\n")
     for scope in (LOCAL, Scope("coop_admin", frozenset({"other"}))):
         with pytest.raises(NotFoundError):
-            take_in_import(
-                store, scope, tmp_path / "x.csv", cooperative_id="none", kind="members", file_name="x.csv"
-            )
+            take_in_import(store, scope, tmp_path / "x.csv", cooperative_id="none", kind="members", file_name="x.csv")
 
 
 def test_imports_are_listed_the_latest_first_page_by_page(store: Store, coop: str, send: Any) -> None:
@@ -223,26 +232,6 @@ def test_settings_are_those_of_the_cooperatives_own_row(store: Store, coop: str,
 # ---- deliveries and the like ----
 
 
-def test_deliveries_are_kept_so_that_they_can_mean_one_thing_only(store: Store, coop: str, send: Any) -> None:
-    send("deliveries", "socio;fecha;qq pergamino;camión\n007;15/01/2024;1,250;A 1\n008;03/02/2024;12,5;\n")
-    with store.read(LOCAL) as tx:
-        first, second = rows(tx, coop, "deliveries")
-    assert first["cells"] == {
-        "member_id": "007", "date": "2024-01-15", "kg": "1.25", "unit": "quintal", "form": "parchment",
-        "qq pergamino": "1,250", "camión": "A 1",
-    }  # fmt: skip
-    assert (first["season"], first["form"], second["cells"]["date"]) == ("2023/24", "parchment", "2024-02-03")
-    assert first["kg"] is None  # nobody told what a quintal of parchment weighs
-
-
-def test_kilograms_of_a_list_go_by_the_cooperatives_own_units(store: Store, coop: str, send: Any) -> None:
-    send("settings", "quintal_kg,quintal_form\n46,parchment\n")
-    send("deliveries", "socio;cosecha;qq pergamino\n007;2023/24;2,5\n")
-    with store.read(LOCAL) as tx:
-        (row,) = rows(tx, coop, "deliveries")
-    assert (row["kg"], row["form"], row["season"]) == (115.0, "parchment", "2023/24")  # 2.5 × 46
-
-
 def test_a_growing_list_can_be_sent_whole_each_month(store: Store, coop: str, send: Any) -> None:
     january = "member_id,season,kg green\nA,2023/24,10\nA,2023/24,10\n"
     send("deliveries", january)
@@ -252,23 +241,6 @@ def test_a_growing_list_can_be_sent_whole_each_month(store: Store, coop: str, se
     assert done["counts"] == {"added": 0, "changed": 0, "unchanged": 1, "removed": 3}
     with store.read(LOCAL) as tx:
         assert [row["member_id"] for row in rows(tx, coop, "deliveries")] == ["A"]
-
-
-def test_seasons_side_by_side_become_rows(store: Store, coop: str, send: Any) -> None:
-    send("deliveries", "member_id,2022/23 kg green,2023/24 kg green\nA,1,2\nB,,3\n")
-    with store.read(LOCAL) as tx:
-        found = [(row["member_id"], row["season"], row["cells"]["kg"]) for row in rows(tx, coop, "deliveries")]
-    assert found == [("A", "2022/23", "1"), ("A", "2023/24", "2"), ("B", "2023/24", "3")]
-
-
-def test_numbers_of_a_workbook_are_kept_exactly(store: Store, coop: str, tmp_path: Path) -> None:
-    path = tmp_path / "q.xlsx"
-    pd.DataFrame({"member_id": ["A", "B"], "season": "2023/24", "kg green": [1.234, 0.1 + 0.2]}).to_excel(path, index=False)
-    take_in_import(store, LOCAL, path, cooperative_id=coop, kind="deliveries", file_name="q.xlsx")
-    with store.read(LOCAL) as tx:
-        cells = [row["cells"]["kg"] for row in rows(tx, coop, "deliveries")]
-    assert cells == ["1.2340", "0.30000000000000004"]
-    assert [float(cell) for cell in cells] == [1.234, 0.1 + 0.2]
 
 
 def test_contracts_estimates_and_commitments_are_kept(store: Store, coop: str, send: Any) -> None:
@@ -282,14 +254,6 @@ def test_contracts_estimates_and_commitments_are_kept(store: Store, coop: str, s
     assert [(row["season"], row["kg"]) for row in contracts] == [("2027-01", 275 * 69.0), ("", 300 * 60.0)]
     assert (estimate["cells"]["plot_id"], estimate["kg"], estimate["form"]) == ("P1", 500.0, "parchment")
     assert (promise["member_id"], promise["kg"]) == ("A", 460.0)
-
-
-def test_deliveries_need_to_know_the_crop(store: Store, tmp_path: Path) -> None:
-    with store.begin(LOCAL) as tx:
-        coop = add_cooperative(tx, code="New", name="New")
-    (tmp_path / "x.csv").write_text("member_id,season,kg green\nA,2023/24,1\n")
-    with pytest.raises(UnknownNameError, match="which crop"):
-        take_in_import(store, LOCAL, tmp_path / "x.csv", cooperative_id=coop, kind="deliveries", file_name="x.csv")
 
 
 # ---- at once ----

@@ -3,6 +3,7 @@
 import stat
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from geomap.store.setup import init, prepare, require_ready, upgrade, version
 
 LOCAL = Scope("local", frozenset({"*"}))
 LATEST = revisions()[-1]
+ROOT = Path(__file__).resolve().parents[2]
 PLOT = {"cooperative_id": "c1", "plot_id": "p1", "version": 1, "sha256": "", "account_id": ""}
 
 
@@ -71,6 +73,27 @@ def test_to_make_a_store_again_leaves_it_as_it_is(empty):
         assert [row["code"] for row in tx.fetch(select(cooperatives.c.code))] == ["C1"]
 
 
+def test_many_who_make_one_store_at_once_make_one(empty):
+    stores = [open_store(empty.engine.url) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(init, stores))
+    for one in stores:
+        one.close()
+    assert version(empty) == LATEST
+
+
+def test_many_who_upgrade_one_store_at_once_upgrade_it_once(empty):
+    of_version(empty, "0001")
+    stores = [open_store(empty.engine.url) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(upgrade, stores))
+    for one in stores:
+        one.close()
+    assert version(empty) == LATEST
+    with empty.engine.connect() as connection:
+        assert differences(connection) == []
+
+
 def test_the_file_of_a_store_is_for_nobody_else(tmp_path):
     store = open_store(f"sqlite:///{tmp_path}/folder/new.sqlite")
     init(store)
@@ -123,6 +146,14 @@ def test_a_local_store_is_made_by_itself(tmp_path):
     assert prepare(store) is None  # the second time it is there
     with store.read(LOCAL) as tx:
         assert len(tx.fetch(select(cooperatives.c.code))) == 1
+    store.close()
+
+
+def test_a_local_store_that_became_empty_is_not_made_anew(tmp_path):
+    (tmp_path / "lost.sqlite").touch()  # as a failing disk may leave it
+    store = open_store(f"sqlite:///{tmp_path}/lost.sqlite")
+    with pytest.raises(StoreError, match=r"no store in lost\.sqlite"):
+        prepare(store)
     store.close()
 
 
@@ -239,6 +270,18 @@ def test_rows_that_an_upgrade_orphans_stop_it(tmp_path, monkeypatch):
 # ---- what the administrator does ----
 
 
+def run_psql(cluster, statements: str) -> None:
+    """What an administrator types, word for word; the first that fails ends it."""
+    done = subprocess.run(
+        [cluster.programs / "psql", "-h", cluster.folder, "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-X", "postgres"],
+        input=statements,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_the_administrator_must_run_is_complete(cluster, make_database):
     cluster.sql("CREATE ROLE bare_owner LOGIN", database="postgres")
     url = make_database(extension=False, owner="bare_owner")
@@ -255,19 +298,25 @@ def test_what_the_administrator_must_run_is_complete(cluster, make_database):
         init(store, app_role="bare app")
     statements = caught.value.todo.partition("run:\n")[2]
     assert statements.startswith(f"\\connect {name}\n")
-    done = subprocess.run(
-        [cluster.programs / "psql", "-h", cluster.folder, "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-X", "postgres"],
-        input=statements,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_psql(cluster, statements)
     init(store, app_role="bare app")
     store.close()
     service = open_store(cluster.url("bare%20app", name))
     require_ready(service)
     service.close()
+
+
+def test_what_the_handbook_lets_the_administrator_run_is_enough(cluster):
+    page = (ROOT / "docs/store.md").read_text(encoding="utf-8")
+    block = page.partition("```sql\n")[2].partition("```")[0].replace("geomap", "handbook")
+    run_psql(cluster, block)
+    store = open_store(cluster.url("handbook_owner", "handbook"))
+    init(store, app_role="handbook_app")
+    store.close()
+    service = open_store(cluster.url("handbook_app", "handbook"))
+    require_ready(service)
+    service.close()
+    cluster.sql("DROP DATABASE handbook", database="postgres")
 
 
 def test_the_service_does_not_own_the_tables(cluster, make_database):
@@ -291,5 +340,5 @@ def test_a_role_that_could_see_everything_is_not_for_the_service(postgres_url, r
 
 
 def test_the_package_has_its_migrations_as_files():
-    versions = Path(__file__).resolve().parents[2] / "geomap/store/migrations/versions"
+    versions = ROOT / "geomap/store/migrations/versions"
     assert [path.name[:4] for path in sorted(versions.glob("0*.py"))] == revisions()

@@ -59,12 +59,12 @@ def upgrade() -> None:
         sa.Column("product", sa.Text(), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
         sa.Column("sha256", sa.Text(), nullable=False),
-        sa.Column("bytes", sa.Integer(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
         sa.Column("bounds", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.Float(precision=53), nullable=False),
         sa.Column("retired_at", sa.Float(precision=53), nullable=True),
         sa.PrimaryKeyConstraint("raster_id", name=op.f("pk_rasters")),
-        sa.UniqueConstraint("path", name=op.f("uq_rasters_path")),
+        sa.UniqueConstraint("path", "sha256", "product", name=op.f("uq_rasters_path_sha256_product")),
     )
     op.create_table(
         "accounts",
