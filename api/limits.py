@@ -95,7 +95,7 @@ class _Body:
         if self._boundary:
             seen = self._tail + chunk
             self._parts += seen.count(self._boundary)
-            self._tail = b""
+            self._tail = seen[-len(self._boundary) + 1 :]
             if self._parts > self._settings.upload_parts + 1:  # one more ends the form
                 raise HTTPException(
                     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

@@ -67,7 +67,21 @@ def test_make_alone_lists_every_command():
     clean = {"PATH": os.environ["PATH"]}  # or the make that runs these tests would speak through it
     shown = subprocess.run(["make"], cwd=ROOT, env=clean, capture_output=True, text=True, check=True).stdout
     named = {line.split()[1] for line in shown.splitlines()}
-    assert named == {"help", "demo", "test", "lint", "format", "bench", "simulate", "fuzz", "lock", "clean"}
+    assert named == {
+        "help",
+        "demo",
+        "test",
+        "lint",
+        "format",
+        "bench",
+        "simulate",
+        "fuzz",
+        "load",
+        "faults",
+        "serve",
+        "lock",
+        "clean",
+    }
 
 
 # ---- skips ----

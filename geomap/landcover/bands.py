@@ -82,8 +82,8 @@ def _own_edges(numbers: Floats, name: str) -> Floats:
     if not len(numbers):
         return np.zeros(0)
     if name in ALTITUDE_NAMES:
-        low, high = np.floor(numbers.min() / ALTITUDE_STEP_M), np.floor(numbers.max() / ALTITUDE_STEP_M) + 1
-        return np.arange(low, high + 1) * ALTITUDE_STEP_M
+        low, high = (int(np.floor(limit / ALTITUDE_STEP_M)) for limit in (numbers.min(), numbers.max()))
+        return np.arange(low - 1, high + 2).astype(np.float64) * ALTITUDE_STEP_M
     quarters = np.quantile(numbers, [0.25, 0.5, 0.75])
     rounded = np.unique([float(f"{limit:.3g}") for limit in quarters])
     inner: Floats = rounded[(rounded > numbers.min()) & (rounded <= numbers.max())]

@@ -170,12 +170,12 @@ def _left_over(pieces: _Pieces, found: _Found, later: Mask, grid: Grid) -> _Piec
 def _as_pieces(shapes: Outlines, pieces: _Pieces, seen: Mask) -> _Pieces:
     """The polygons of the shapes, one shape per piece, without slivers."""
     outlines = np.full(len(shapes), None, dtype=object)
-    outlines[:] = [_polygons(shape) for shape in shapes]
+    outlines[:] = [polygons_of(shape) for shape in shapes]
     areas = np.nan_to_num(np.asarray(area_ha(outlines), dtype=float))
     return _Pieces(outlines, pieces.plots, areas, seen).where(areas > SMALLEST_PIECE * pieces.areas_ha)
 
 
-def _polygons(shape: Any) -> Any:
+def polygons_of(shape: Any) -> Any:
     """The polygons of a shape; cuts leave points and lines, too."""
     parts = shapely.get_parts(shapely.get_parts(shape))
     return shapely.multipolygons(parts[(shapely.get_type_id(parts) == _POLYGON) & ~shapely.is_empty(parts)])
@@ -228,18 +228,18 @@ def _measured(pieces: _Pieces, grid: Grid, source: Any, keep_empty: Mask) -> _Fo
             nodata_ha[piece] = ground[here & ~data].sum()
             touched[piece] = bool(here.any())
             if keep_empty[piece] and (here & ~data).any():
-                empty[piece] = _outline(~data, (top, left), grid)
+                empty[piece] = outline_of_cells(~data, (top, left), grid)
     piece, value, ground = (np.concatenate(column) for column in zip(*parts, strict=True))
     return _Found(piece, value, ground, nodata_ha, touched, empty)
 
 
-def _outline(mask: Mask, corner: tuple[int, int], grid: Grid) -> Any:
-    """The masked cells as an outline in longitude and latitude."""
+def outline_of_cells(mask: Mask, corner: tuple[int, int], grid: Grid) -> Any:
+    """The masked cells of a window, whose corner is given as row and column, as an outline in degrees."""
     from rasterio.features import shapes as outlines_of
 
     place = transform_of(Window(corner[1], corner[0], mask.shape[1], mask.shape[0]), grid.transform)
     found = [shapely.geometry.shape(one) for one, _ in outlines_of(mask.astype(np.uint8), mask=mask, transform=place)]
-    return shapely.union_all(_lonlat(np.array(found, dtype=object), grid))
+    return shapely.union_all(_lonlat(np.array(found, dtype=object), grid)) if found else shapely.Polygon()
 
 
 def _opened(path: Path) -> Any:

@@ -34,6 +34,8 @@ TABLES: Final[Mapping[str, str]] = {
 }
 """Table → what it holds; each a CSV file."""
 _SHAPED: Final = ("plots", "run_plots")
+_INSIDE: Final = frozenset({"worker"})
+"""Columns that tell of the server and not of the cooperative."""
 _BATCH: Final = 5_000
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -77,8 +79,9 @@ def _rows(tx: Transaction, table: Table, cooperative_id: str) -> Iterator[Mappin
 def _write_csv(rows: Iterable[Mapping[str, Any]], table: Table, path: Path) -> Path:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([column.name for column in table.c])
-        writer.writerows([_cell(row[column.name]) for column in table.c] for row in rows)
+        names = [column.name for column in table.c if column.name not in _INSIDE]
+        writer.writerow(names)
+        writer.writerows([_cell(row[name]) for name in names] for row in rows)
     return path
 
 

@@ -117,11 +117,6 @@ def _run(tx: Any, cooperative: str, rows: list[dict[str, Any]]) -> None:
     run = uuid.uuid5(uuid.NAMESPACE_OID, cooperative).hex
     totals = {"potential_kg": 1000.0, "potential_p10_kg": 600.0, "potential_p50_kg": 950.0, "potential_p90_kg": 1500.0}
     own = {"cooperative_id": cooperative, "run_id": run}
-    tx.insert(
-        tables.runs,
-        {**own, "job_id": run, "crop": "coffee", "form": "green", "season": "2026/27", "parameters": {}, "inputs": [],
-         "versions": {}, "summary": {"totals": totals}, "inputs_sha256": "", "results_sha256": "", "account_id": ""},
-    )  # fmt: skip
     named = {
         "cooperatives": [{"id": cooperative, **totals}],
         "members": [{"id": row["member_id"], **totals} for row in rows],
@@ -129,6 +124,13 @@ def _run(tx: Any, cooperative: str, rows: list[dict[str, Any]]) -> None:
             {"cooperative_id": cooperative, "month": month, "quantity": "potential", **totals} for month in MONTHS
         ],
     }
+    stored = {name: {"rows": len(cells), "columns": list(cells[0]), "sha256": ""} for name, cells in named.items()}
+    tx.insert(
+        tables.runs,
+        {**own, "job_id": run, "crop": "coffee", "form": "green", "season": "2026/27", "parameters": {}, "inputs": [],
+         "versions": {}, "summary": {"totals": totals, "stored": stored}, "inputs_sha256": "", "results_sha256": "",
+         "account_id": ""},
+    )  # fmt: skip
     for name, cells in named.items():
         tx.insert(
             tables.run_rows,
@@ -299,7 +301,7 @@ def trouble(port: int, person: tuple[str, str], raster: str, until: float, done:
     secret, cooperative = person
     bomb = b'{"type":"FeatureCollection","features":' + b"[" * 400_000
     while time.monotonic() < until:
-        body = json.dumps({"crop": "coffee", "raster_id": raster, "season": "2026/27"}).encode()
+        body = json.dumps({"crop": "coffee", "raster_ids": [raster], "season": "2026/27"}).encode()
         status, _ = ask(
             port, f"/cooperatives/{cooperative}/runs", secret=secret, method="POST", body=body, kind="application/json"
         )
@@ -341,8 +343,7 @@ def run_load(folder: Path, *, users: int, seconds: float, cooperatives: int, plo
     init(store)
     ids = fill(store, cooperatives, plots)
     make_raster(folder / "landcover.tif")
-    with store.begin(Scope("local", ALL)) as tx:
-        raster = add_raster(tx, folder / "landcover.tif", "esa-worldcover-2021")["raster_id"]
+    raster = add_raster(store, Scope("local", ALL), folder / "landcover.tif", "esa-worldcover-2021")["raster_id"]
     chance = random.Random(1)
     people = tokens_for(store, [chance.choice(ids) for _ in range(users)])
     worst = tokens_for(store, [ids[0]])[0]
