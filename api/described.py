@@ -39,7 +39,9 @@ PUT_FEATURE: Final[Answers] = {
 }
 REPEATED: Final[Answers] = {200: {"description": "The same file was read the same way before; nothing was changed"}}
 WAITS: Final[Answers] = {202: {"description": "A job; Location tells where it stands"}}
-EVENTS: Final[Answers] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+_EVENT: Final = {"type": "object", "properties": {name: {"type": "string"} for name in ("id", "event", "data")}}
+EVENTS: Final[Answers] = {200: {"content": {"text/event-stream": {"schema": _EVENT}}}}
+"""Before OpenAPI 3.2 the schema of a stream is that of each event."""
 ARCHIVE: Final[Answers] = {200: {"content": _binary("application/zip")}}
 FILE: Final[Answers] = {
     200: {

@@ -145,6 +145,7 @@ class NewRun(Body):
     language: Literal["en", "es", "fr", "pt"] = "en"
     title: Text = ""
 
+
 class NewRelease(Body):
     """What is to be released of a run, and who signs it."""
 

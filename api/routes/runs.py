@@ -71,7 +71,8 @@ def add(
         audit.record(tx, "runs.add", cooperative_id=cooperative_id, object=done["job_id"])
     if done["state"] == "failed":
         error = done["error"]
-        return shown(request, {**error, "job_id": done["job_id"]}, status=_STATUS.get(error["code"], 500))
+        told = {**error, "where": None, "job_id": done["job_id"]}
+        return shown(request, told, status=_STATUS.get(error["code"], 500))
     if done["state"] != "done":
         answer = shown(request, job_as_shown(asked, cooperative_id, done["job_id"]), status=202)
         answer.headers["Location"] = f"/cooperatives/{cooperative_id}/jobs/{done['job_id']}"
@@ -99,7 +100,8 @@ def _parameters(tx: Transaction, body: NewRun, owner: Row) -> dict[str, Any]:
     if chosen.season is not None:
         given["season"] = chosen.season
     known = _all_rasters(tx)
-    wanted = body.raster_ids or [row["raster_id"] for row in known if row["product"] == _product(body, known)]
+    product = None if body.raster_ids else _product(body, known)
+    wanted = body.raster_ids or [row["raster_id"] for row in known if row["product"] == product]
     if missing := set(wanted) - {row["raster_id"] for row in known}:
         raise UnknownNameError(f"There is no raster {min(missing)!r}.", todo="Name rasters of GET /rasters.")
     return {**given, **place, "rasters": sorted(wanted)}

@@ -248,8 +248,8 @@ def _warnings(draft: Draft, made: Release, last: int | None, differences: Mappin
     """What the office should know before it signs."""
     told = []
     changed, moved = made.basis.changed, differences.get(f"{draft.quantity}_kg", 0.0)
-    if changed is not None and moved and changed < made.min_members:
-        who = "One member" if changed == 1 else f"{changed} members" if changed else "No member"
+    if changed and moved and changed < made.min_members:
+        who = "One member" if changed == 1 else f"{changed} members"
         alone = "that is the one member's own" if changed == 1 else "that is theirs together"
         told.append(
             f"{who} joined, left or changed by more than a hundredth since release {last}. The signed totals of both"

@@ -236,6 +236,7 @@ def test_a_map_that_cannot_be_read_is_told_without_where_it_lies(light_world, li
     office, at = light_world.clients["office"], light_world.at("a")
     answer = office.post(f"{at}/runs", json={"raster_ids": [row["raster_id"]]})
     assert answer.status_code in (409, 422), answer.text
+    assert set(answer.json()) == {"code", "detail", "where", "job_id"}
     job = next(one for one in office.get(f"{at}/jobs").json()["rows"] if one["state"] == "failed")
     told = [
         answer,

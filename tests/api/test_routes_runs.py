@@ -128,6 +128,13 @@ def test_a_run_of_a_cooperative_without_plots_says_so(light_service):
     assert "Import plots first" in answer.json()["detail"]
 
 
+def test_without_any_raster_nothing_is_begun(light_service):
+    light_service.plot("P1")
+    answer = light_service.office.post(f"{light_service.at}/runs", json={})
+    assert (answer.status_code, answer.json()["code"]) == (422, "unknown_name")
+    assert light_service.office.get(f"{light_service.at}/jobs").json()["rows"] == []
+
+
 def test_of_several_products_one_must_be_named(office):
     with office.store.begin(office.operator_scope) as tx:
         tx.insert(rasters, {"raster_id": "r2", "name": "old", **RASTER, "product": "esa-worldcover-2020", "path": "/b"})
