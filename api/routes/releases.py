@@ -1,5 +1,6 @@
 """Releases: what an office signs of a run, and what buyers see of it; never anything of the run itself."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request, Response
@@ -11,6 +12,7 @@ from api.described import TABLE, THING
 from api.models import NewRelease
 from api.paths import OF, CooperativeId, FileName, ReleaseId
 from api.release_tables import buyers_unit, columns_of, rows_of, table_names
+from geomap.store import audit
 from geomap.store.cooperatives import cooperative
 from geomap.store.errors import NotFoundError
 from geomap.store.portfolio import portfolio
@@ -119,7 +121,9 @@ def read(
     asked: Annotated[Asked, may("releases.read")],
 ) -> Response:
     with asked.store.read(asked.scope) as tx:
-        return shown(request, _one(asked, release(tx, cooperative_id, release_id)))
+        row = release(tx, cooperative_id, release_id)
+    _tell_office(asked, cooperative_id, row)
+    return shown(request, _one(asked, row))
 
 
 @router.get(f"{ONE}/tables/{{name}}", summary="One table of a release, with units and meanings", responses=TABLE)
@@ -133,10 +137,12 @@ def read_table(
     asked: Annotated[Asked, may("releases.read")],
 ) -> Response:
     with asked.store.read(asked.scope) as tx:
-        content = release(tx, cooperative_id, release_id)["content"]
+        row = release(tx, cooperative_id, release_id)
+        content = row["content"]
         earlier = release_before(tx, cooperative_id, content["number"]) if name == "changes" else None
     if name not in table_names(content):
         raise NotFoundError("The release has no such table.")
+    _tell_office(asked, cooperative_id, row)
     start = max(page.number(), 0)
     rows = rows_of(content, name, before=None if earlier is None else earlier["content"])[start:]
     following = start + page.limit if len(rows) > page.limit else None
@@ -158,8 +164,19 @@ def delete(
 def read_portfolio(request: Request, asked: Annotated[Asked, may("portfolio.read")]) -> Response:
     with asked.store.read(asked.scope) as tx:
         rows = latest_releases(tx)
+    for row in rows:
+        _tell_office(asked, row["cooperative_id"], row)
     each = [{"cooperative_id": row["cooperative_id"], **_one(asked, row)} for row in rows]
     return shown(request, {"releases": each, "groups": portfolio([row["content"] for row in rows])})
+
+
+def _tell_office(asked: Asked, cooperative_id: str, row: Row) -> None:
+    """Write down who else looked at a release; the reach is narrowed to this cooperative's log."""
+    if asked.scope.role in OFFICE:
+        return
+    narrow = replace(asked.scope, cooperatives=frozenset({cooperative_id}), released=frozenset())
+    with asked.store.begin(narrow) as tx:
+        audit.record(tx, "releases.read", cooperative_id=cooperative_id, object=row["release_id"])
 
 
 def _docs(asked: Asked) -> Docs:

@@ -36,7 +36,7 @@ class NewToken(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    days: int = Field(default=90, ge=1, le=MOST_DAYS)
+    days: int = Field(default=90, ge=1, le=MOST_DAYS, strict=True)
 
 
 @router.get("", responses=TABLE, summary="Tokens: one's own, or all for an operator")

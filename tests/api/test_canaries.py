@@ -119,7 +119,7 @@ def test_nobody_is_shown_what_is_not_theirs(world, log):
                         break
     assert sorted(found) == []
     assert asked > 700
-    written = log.getvalue()
+    written = re.sub(r'"timestamp": "[^"]*"', "", log.getvalue())  # its seconds could look like a latitude
     assert written.count('"event": "request"') >= asked
     told = {one for letter in "ab" for one in world.canaries[letter].all}
     assert sorted(one for one in (*told, *hidden_from_all(world, "nobody")) if one in written) == []
