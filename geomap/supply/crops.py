@@ -40,6 +40,9 @@ Basis = Literal["planted", "bearing", "hive"]
 """What a base yield counts: a planted hectare (what national statistics count), a bearing hectare or a hive."""
 
 WORLD: Final = "world"
+LEAST_YIELD_KG: Final = 0.01
+MOST_YIELD_KG: Final = 1e6
+"""What a hectare or a hive can be told to bear in a year; beyond them a unit is wrong."""
 _OTHER_COUNTRY_NAMES: Final = {"ivory coast": "CI", "sao tome": "ST", "dr congo": "CD", "east timor": "TL"}
 
 
@@ -234,14 +237,14 @@ def own_base_yield(
 
     Parameters
     ----------
-    kg_ha : above 0, finite.
+    kg_ha : from 0.01 to 1,000,000.
     basis : planted unless given; always hive for a crop of hives.
     form : the crop's default form unless given.
 
     Raises
     ------
     UnknownNameError : no crop, country or form has this name.
-    NumberError : the yield is not a number above 0.
+    NumberError : the yield is outside these limits.
 
     Examples
     --------
@@ -249,8 +252,12 @@ def own_base_yield(
     980.0
     """
     of_crop = crop(crop_name, tables=tables)
-    if not (np.isfinite(kg_ha) and kg_ha > 0):
-        raise NumberError(f"A base yield of {kg_ha:g} kg cannot be.", todo="Give a number above 0.")
+    if not LEAST_YIELD_KG <= kg_ha <= MOST_YIELD_KG:
+        raise NumberError(
+            f"A base yield of {kg_ha:g} kg cannot be.",
+            why="It is what a hectare or a hive bears in a year.",
+            todo=f"Give kilograms between {LEAST_YIELD_KG:g} and {MOST_YIELD_KG:,.0f}.",
+        )
     return BaseYield(
         crop=of_crop.name,
         country=country_code(country),
