@@ -20,6 +20,7 @@ from api.limits import Limits
 from api.log import log_fault
 from api.metrics import Metrics
 from api.observe import Observe
+from api.pages import router as pages
 from api.routes import (
     cooperatives,
     decisions,
@@ -104,6 +105,7 @@ def create_app(settings: Settings | None = None, *, store: Store | None = None) 
     for routes in ROUTES:
         app.include_router(routes.router)
     app.include_router(health.metrics_router(settings))
+    app.include_router(pages)
     return app
 
 

@@ -17,6 +17,19 @@ DEFAULTS: Final[Mapping[str, str]] = {
 """What an answer has that does not say otherwise; a page says which of its own scripts may run."""
 
 
+PAGE_HEADERS: Final[Mapping[str, str]] = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "same-origin",
+}
+"""What a page for people has instead: without a referrer a browser would call its own forms those of a stranger."""
+
+
+def page_policy(nonce: str) -> str:
+    """The policy of one answer with a page: our own script and style by their nonce, frames and forms of our own."""
+    own = f"script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src 'self' data:; connect-src 'self'"
+    return f"default-src 'none'; {own}; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+
 class AddHeaders:
     """Middleware: adds `DEFAULTS`, and weakens the tag of an answer that was compressed on its way."""
 

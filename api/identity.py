@@ -21,6 +21,9 @@ from geomap.store.tokens import public_id, who
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing."""
+SIGN_IN: Final = "/sign-in"
+"""The page's form is the one body that is read from nobody: it holds the token."""
+_SIGN_IN_BYTES: Final = 4_096
 TOKEN_NAMES: Final = frozenset({"token", "access_token"})
 """Query parameters that are refused: an address is logged, kept in histories and sent on."""
 
@@ -54,14 +57,22 @@ class Identify:
         await (self.app if answer is None else answer)(scope, receive, send)
 
     def _refused(self, request: Request) -> Response | None:
+        headers = request.headers
+        if len(headers.getlist("authorization")) > 1 or {"content-length", "transfer-encoding"} <= set(headers):
+            return http_answer(  # a proxy in front may have read it the other way; source: RFC 9112, section 6.1
+                HTTPStatus.BAD_REQUEST,
+                "The request says who sends it, or how long it is, in two ways. Send one.",
+                {"Connection": "close"},
+            )
         names = {name.lower() for name in self.settings.hosts}
-        if names and request.headers.get("host", "").lower() not in names:
+        if names and headers.get("host", "").lower() not in names:
             return http_answer(HTTPStatus.BAD_REQUEST, "The service is not called by this name.")
         if TOKEN_NAMES & {name.lower() for name in request.query_params}:
             return http_answer(
                 HTTPStatus.BAD_REQUEST, "A token does not belong in an address. Send it as `Authorization: Bearer …`."
             )
-        if self._cookie(request) and request.method not in SAFE and not _from_our_pages(request):
+        is_ours = request.method in SAFE or _from_our_pages(request)
+        if (self._cookie(request) or request.url.path == SIGN_IN) and not is_ours:
             return http_answer(HTTPStatus.FORBIDDEN, "A page of another site sent this, or one that does not say so.")
         return None
 
@@ -83,7 +94,14 @@ class Identify:
     def _not_for_nobody(self, request: Request) -> Response | None:
         if self.store is None or request.state.identity is not None or not has_body(request.headers):
             return None
+        if request.url.path == SIGN_IN and _is_short(request):
+            return None
         return error_answer(NotKnownError("No valid token was shown.", todo="Send it as `Authorization: Bearer …`."))
+
+
+def _is_short(request: Request) -> bool:
+    length = request.headers.get("content-length", "")
+    return length.isascii() and length.isdigit() and len(length) < 9 and int(length) <= _SIGN_IN_BYTES
 
 
 def _from_our_pages(request: Request) -> bool:

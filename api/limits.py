@@ -2,6 +2,9 @@
 
 import asyncio
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
 
@@ -10,43 +13,75 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import BusyError, error_answer, http_answer
+from api.errors import RETRY_S, BusyError, error_answer, http_answer
 from api.settings import Settings
 
 FORM: Final = "multipart/form-data"
+PAGE_FORM: Final = "application/x-www-form-urlencoded"
+PAGES: Final = ("/office/", "/sign-in", "/sign-out")
+"""How addresses of pages begin; their forms come as `PAGE_FORM`."""
 FORM_ROOM: Final = 100_000
 """Bytes of a form that are not its file."""
 _CLOSE: Final = {"Connection": "close"}
 
 
 class Limits:
-    """Middleware: holds bodies to their size, number of parts and pace, and uploads to a number at once."""
+    """Middleware: holds bodies to their size, number of parts and pace, and requests and uploads to a number at once.
+
+    What one account can have under way leaves room for the others: a request may hold a thread, an upload a reader.
+    """
 
     def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
-        self.app, self.settings, self.uploads = app, settings, 0
+        self.app, self.settings = app, settings
+        self.requests: Counter[str] = Counter()
+        self.uploads: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        identity = scope.get("state", {}).get("identity")
+        account = "" if identity is None else identity.scope.account_id
+        if account and self.requests[account] >= self.settings.requests_at_once:
+            detail = f"An account may have {self.settings.requests_at_once} requests under way. Wait for their answers."
+            headers = {**_CLOSE, "Retry-After": str(RETRY_S)}
+            await http_answer(HTTPStatus.TOO_MANY_REQUESTS, detail, headers)(scope, receive, send)
+            return
+        with _counted(self.requests, account):
+            await self._take_in(scope, receive, send, account)
+
+    async def _take_in(self, scope: Scope, receive: Receive, send: Send, account: str) -> None:
         headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
         if not has_body(headers):
             await self.app(scope, receive, send)
             return
         body = _Body(receive, headers, self.settings)
-        is_form = body.is_form
         try:
-            body.require_kind(headers)
+            body.require_kind(headers, scope.get("path", ""))
             body.require_length(headers)
-            if is_form and self.uploads >= self.settings.uploads_at_once:
-                await error_answer(BusyError("Other files are just being received.", todo="Send it again."))(
-                    scope, receive, send
-                )
-                return
-            self.uploads += is_form
-            try:
+            if not body.is_form:
                 await self.app(scope, body.receive, send)
-            finally:
-                self.uploads -= is_form
+                return
+            self._require_room(account)
+            with _counted(self.uploads, account):
+                await self.app(scope, body.receive, send)
+        except BusyError as error:
+            await error_answer(error)(scope, receive, send)
         except HTTPException as error:  # of a body that something before the routes has read
             await http_answer(error.status_code, error.detail, error.headers)(scope, receive, send)
+
+    def _require_room(self, account: str) -> None:
+        most = self.settings.uploads_at_once
+        if self.uploads.total() >= most or self.uploads[account] >= (most + 1) // 2:
+            raise BusyError("Other files are just being received.", todo="Send it again in a moment.")
+
+
+@contextmanager
+def _counted(under_way: Counter[str], account: str) -> Iterator[None]:
+    under_way[account] += 1
+    try:
+        yield
+    finally:
+        under_way[account] -= 1
+        if not under_way[account]:
+            del under_way[account]
 
 
 class _Body:
@@ -61,7 +96,11 @@ class _Body:
         self._tail, self._parts, self._bytes, self._complete = b"", 0, 0, False
         self._started: float | None = None
 
-    def require_kind(self, headers: Headers) -> None:
+    def require_kind(self, headers: Headers, path: str) -> None:
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is, not compressed.", _CLOSE)
+        if self.kind == PAGE_FORM and path.startswith(PAGES):
+            return
         family, _, kind = self.kind.partition("/")
         if not (self.is_form or (family == "application" and (kind == "json" or kind.endswith("+json")))):
             raise HTTPException(

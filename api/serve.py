@@ -1,12 +1,15 @@
 """The service as a process: on one's own computer, on a server, or as a worker alone."""
 
+import asyncio
 import os
 import socket
 from contextlib import suppress
-from typing import Final
+from types import FrameType
+from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from api.app import create_app
 from api.errors import PortError
@@ -21,6 +24,8 @@ from geomap.store.setup import prepare, require_ready
 
 HERE: Final = "127.0.0.1"
 PORT: Final = 8000
+HEAD_S: Final = 10.0
+"""Seconds in which the head of a request must be complete."""
 
 
 def serve_local(store_url: str, *, port: int | None = None) -> None:
@@ -91,10 +96,53 @@ def listen(host: str, port: int | None) -> socket.socket:
     raise PortError(f"Port {port} of {host} cannot be opened.", todo="Another program has it; give another --port.")
 
 
+class _Protocol(H11Protocol):
+    """HTTP on one connection, which is closed where no head of a request is complete in time.
+
+    The server's own time for idle connections ends with the first byte.
+    """
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_waiting()
+
+    def _wait_for_head(self) -> None:
+        self._stop_waiting()
+        self._timer = self.loop.call_later(HEAD_S, self._close_where_idle)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _close_where_idle(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+
+
+class _Server(uvicorn.Server):
+    """A server that tells the worker to end as soon as it is told so itself, not after the last answer."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        app: Any = self.config.app
+        if app.state.worker is not None:
+            app.state.worker.stop()
+        super().handle_exit(sig, frame)
+
+
 def _run(app: FastAPI, listener: socket.socket) -> None:
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=_Protocol,
         ws="none",
         log_config=None,  # `log_to_stderr` has said where lines go
         access_log=False,  # it would write addresses down as they were sent
@@ -103,4 +151,4 @@ def _run(app: FastAPI, listener: socket.socket) -> None:
         timeout_graceful_shutdown=int(DRAIN_S),
     )
     with suppress(KeyboardInterrupt):  # the server raises it again, after it has ended as it should
-        uvicorn.Server(config).run(sockets=[listener])
+        _Server(config).run(sockets=[listener])

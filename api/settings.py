@@ -43,7 +43,10 @@ class Settings(BaseSettings):
     json_bytes: int = Field(default=1_000_000, gt=0, description="Most bytes of a request that is no file")
     upload_bytes: int = Field(default=UPLOAD_CAPS.file_bytes, gt=0, description="Most bytes of a file that is sent")
     upload_parts: int = Field(default=20, gt=0, description="Most parts of a form that is sent")
-    uploads_at_once: int = Field(default=4, gt=0, description="Files that are received at the same time")
+    uploads_at_once: int = Field(
+        default=4, gt=0, description="Files that are received at the same time; at most half of them of one account"
+    )
+    requests_at_once: int = Field(default=16, gt=0, description="Requests of one account at the same time")
     body_grace_s: float = Field(default=10.0, gt=0, description="Seconds before a slow request is held to the pace")
     body_pace: float = Field(default=2_000.0, gt=0, description="Bytes per second that a request must come with")
     body_s: float = Field(default=1_800.0, gt=0, description="Seconds in which a request must be complete")

@@ -43,6 +43,8 @@ BEAT_S: Final = 10.0
 DRAIN_S: Final = 30.0
 UPLOAD_AGE_S: Final = 3_600.0
 """Seconds after which nobody can be reading a file that was sent; only a killed service leaves it so long."""
+_OF_REQUESTS: Final = ("geomap-upload-*", "geomap-export-*", "geomap-explain-*")
+"""Folders of requests that are under way: names of people stand in them."""
 _SWEEP_S: Final = 3_600.0
 _TICK_S: Final = 1.0
 _PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -122,6 +124,11 @@ class Worker:
         self._drained = time.monotonic() + self.drain_s
         self._stop.set()
 
+    @property
+    def is_told_to_stop(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stop.is_set()
+
     def run_now(
         self, scope: Scope, *, cooperative_id: str, parameters: Mapping[str, Any], deadline_s: float = 60.0
     ) -> dict[str, Any]:
@@ -151,16 +158,17 @@ class Worker:
             return job(tx, cooperative_id, asked["job_id"])
 
     def sweep(self) -> None:
-        """Remove folders of jobs that no worker holds any more, and of uploads that a killed service left."""
+        """Remove folders of jobs that no worker holds any more, and of requests that a killed service left."""
         self.work_dir.mkdir(parents=True, exist_ok=True)
         for folder in sorted(self.work_dir.glob("geomap-job.*")):
             named = _FOLDER.fullmatch(folder.name)
             held = is_held(self.store, named[1], int(named[2])) if named else None
             if held is False or (held is None and is_leftover(folder)):  # unknown: perhaps of another store
                 shutil.rmtree(folder, ignore_errors=True)
-        for folder in sorted(self.work_dir.glob("geomap-upload-*")):
-            if is_leftover(folder, age_s=UPLOAD_AGE_S):
-                shutil.rmtree(folder, ignore_errors=True)
+        for name in _OF_REQUESTS:
+            for folder in sorted(self.work_dir.glob(name)):
+                if is_leftover(folder, age_s=UPLOAD_AGE_S):
+                    shutil.rmtree(folder, ignore_errors=True)
 
     # ---- one job ----
 

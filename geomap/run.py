@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import geopandas as gpd
 import pandas as pd
@@ -14,11 +14,12 @@ from geomap import reference
 from geomap.engine import Progress
 from geomap.findings import CODES, join_findings, make_findings
 from geomap.landcover.extract import Extraction, class_areas
+from geomap.landcover.layers import layer_columns, with_altitude_band, with_layers
 from geomap.landcover.local_sample import local_shares, read_local_sample
 from geomap.landcover.partitions import Cluster
 from geomap.landcover.product import Product, require_estimate
 from geomap.landcover.product import product as named_product
-from geomap.landcover.profile import environment
+from geomap.landcover.profile import Profiles, profiles
 from geomap.landcover.source import check_rasters, in_order
 from geomap.lookup import is_among
 from geomap.plots.columns import SHARE_NAMES
@@ -63,6 +64,9 @@ MOST_TIMES: Final = 4.0
 FEW_BRING: Final = 0.3
 """Below this share of members with deliveries, the list is likely to be of some of them only."""
 
+MOST_LOOKED_AROUND: Final = 20_000
+"""Plots up to which the land around them is measured too; it takes longer than the plots themselves."""
+
 MOST_COOPERATIVES: Final = 500
 """Cooperatives up to which the variance of supply is taken apart; its sum pairs each with each for every source."""
 
@@ -83,7 +87,8 @@ class Run:
     outlook : what can be expected, beside what the land can bear; None without a season and evidence.
     next_steps : what would narrow the interval of the supply, else of the potential; empty for more than 20,000 items.
     variance : cooperative_id ("all" for the sum), quantity, source, share of the variance that would go with it.
-    environment : cooperative_id, class, name, area_ha, share of the measured plots' area.
+    environment : cooperative_id, class, name, area_ha, share of the measured plots' area, and how sure that is.
+    profile : the environment of each cooperative, comparable between them.
     findings : what was found, priced in hectares and kilograms.
     left_out : plots kept out, as they were drawn; each has a finding that says why.
     overlaps : plot_a, plot_b, overlap_ha.
@@ -103,6 +108,7 @@ class Run:
     next_steps: pd.DataFrame
     variance: pd.DataFrame
     environment: pd.DataFrame
+    profile: Profiles
     findings: pd.DataFrame
     left_out: gpd.GeoDataFrame
     overlaps: pd.DataFrame
@@ -153,6 +159,7 @@ def estimate_files(
     clock = _Clock()
     inputs = [("plots", Path(plots)), *(("raster", Path(path)) for path in rasters)]
     inputs += [(role, Path(path)) for role, path in (("members", members), ("shares", shares)) if path is not None]
+    inputs += [("layer", Path(path)) for paths in (options.get("layers") or {}).values() for path in paths]
     brought = brought or Brought()
     options["tables"], own = read_crop_tables(brought.crop_tables) if brought.crop_tables else (None, join_findings([]))
     keys = ("form", "season", "base_yield_kg", "tables")
@@ -256,6 +263,7 @@ def estimate(
     yields: pd.DataFrame | None = None,
     yield_rasters: Sequence[Path] = (),
     local_sample: pd.DataFrame | None = None,
+    layers: Mapping[str, Sequence[Path]] | None = None,
     findings: Sequence[pd.DataFrame] = (),
     inputs: Sequence[Mapping[str, Any]] = (),
     workers: int | None = None,
@@ -281,6 +289,7 @@ def estimate(
     yields : the user's own base yields, of `read_yields`.
     yield_rasters : kilograms per hectare and year, in the form and basis of the base yield; where they have data they
         stand for it.
+    layers : other rasters by name, such as altitude: each plot gets their mean, quantiles and band, to sum by.
     local_sample : what was found on the ground, of `read_local_sample`; it stands for the map's own accuracy.
     findings : what was found while reading.
     inputs : files, for the summary.
@@ -300,23 +309,9 @@ def estimate(
     legend = named_product(product) if isinstance(product, str) else product
     require_estimate(legend, chosen.crop.name)
     learned, doubts = (legend.legend, join_findings([])) if local_sample is None else local_shares(local_sample, legend)
-    ours, other = _of_this_crop(plots.sort_index(kind="stable"), chosen)
-    said, everyone, before = [*findings, doubts, other], members, ours.iloc[:0]
-    members = _without_other_crops(members, plots, ours)
-    if members is not None and chosen.season is not None:
-        kept, gone = inactive_plots(ours, members, chosen.season)
-        ours, before = kept, ours[~is_among(ours.index, kept.index)]
-        said.append(gone)
-        members = active_members(members, chosen.season)
-    if shares is not None:
-        said.append(check_shared_plots(ours, shares))
-    by = columns_to_sum_by(by, ours, members)
-    joined = join_members(ours, members, attributes=by)
-    owners = plot_shares(joined.plots, shares, season=chosen.season)
-    people = with_sharers(joined.members, owners, joined.plots, only=everyone is None)
-    prepared = prepare_plots(
-        joined.plots, members, country=chosen.country, sharers=owners["member_id"].unique(), progress=progress
-    )
+    ground = _ground(plots, members, shares, layers or {}, by=by, chosen=chosen, progress=progress)
+    prepared, people, owners, by, everyone = ground.prepared, ground.people, ground.owners, ground.by, members
+    said = [*findings, doubts, *ground.findings]
     clock.lap("check and prepare")
     extraction = class_areas(prepared.plots, rasters, legend, workers=workers, cluster=cluster, progress=progress)
     clock.lap("land cover")
@@ -335,15 +330,15 @@ def estimate(
     if evidence is not None and chosen.season is not None:
         from geomap.supply.outlook import look_ahead
 
-        if len(before) and evidence.deliveries is not None:
-            land = with_more_plots(land, join_members(before, everyone).plots, rasters, figures)
+        if len(ground.before) and evidence.deliveries is not None:
+            land = with_more_plots(land, join_members(ground.before, everyone).plots, rasters, figures)
         outlook = look_ahead(
             items,
             past_seasons(land, everyone, people, shares, figures),
             evidence,
             chosen=chosen,
             members=with_those_who_left(people, everyone),
-            plots=prepared.plots if "certification" in ours else None,
+            plots=prepared.plots if "certification" in ground.ours else None,
             altitude=median_altitude(prepared.plots, people),
             progress=progress,
         )
@@ -355,6 +350,8 @@ def estimate(
     by_member = group_sums(items, items.table["member_id"], expected)
     labels = attribute_labels(items, prepared.plots, people, by)
     shares_of_variance = _variance(items, expected)
+    around = rasters if len(prepared.plots) <= MOST_LOOKED_AROUND else ()
+    profile = profiles(prepared.plots, extraction.classes, legend, around, workers=workers)
     clock.lap("totals")
     table = _plot_table(prepared, extraction, items, expected)
     monthly = _with_supply(_monthly(cooperatives, chosen), outlook)
@@ -370,7 +367,8 @@ def estimate(
         outlook=outlook,
         next_steps=expected.next_steps if expected is not None and expected.history is not None else _next_steps(items),
         variance=shares_of_variance,
-        environment=environment(extraction.classes, prepared.plots["cooperative_id"]),
+        profile=profile,
+        environment=profile.environment,
         findings=found,
         left_out=prepared.left_out,
         overlaps=prepared.overlaps,
@@ -380,7 +378,7 @@ def estimate(
             "assumptions": assumptions(chosen, legend, _used(ratios, items), local_classes(learned)),
             "local_sample": local_classes(learned),
             "ruled_out": ruled_out(learned),
-            "warnings": [*joined.warnings, *warnings(chosen, monthly, members), *_unheard(evidence, outlook)],
+            "warnings": [*ground.warnings, *warnings(chosen, monthly, members), *_unheard(evidence, outlook)],
             "narrow": what_would_narrow(_of_all(shares_of_variance, expected), items),
             "findings": _told(by_cooperative(found, table, prepared.left_out)),
             "totals": {name: _number(total[name]) for name in SUM_COLUMNS},
@@ -394,6 +392,65 @@ def estimate(
     )
     clock.lap("tables")
     return result
+
+
+class _Ground(NamedTuple):
+    """Who farms which plots in the season of the run.
+
+    ours : plots of the crop whose members are members. before : plots of those who left. prepared : checked and ready.
+    """
+
+    ours: gpd.GeoDataFrame
+    before: gpd.GeoDataFrame
+    prepared: Prepared
+    people: pd.DataFrame
+    owners: pd.DataFrame
+    by: tuple[str, ...]
+    findings: list[pd.DataFrame]
+    warnings: Sequence[str]
+
+
+def _ground(
+    plots: gpd.GeoDataFrame,
+    everyone: pd.DataFrame | None,
+    shares: pd.DataFrame | None,
+    layers: Mapping[str, Sequence[Path]],
+    *,
+    by: Sequence[str],
+    chosen: Choice,
+    progress: Progress | None,
+) -> _Ground:
+    """The plots that count, checked and with layers, and the people they belong to."""
+    ours, other = _of_this_crop(plots.sort_index(kind="stable"), chosen)
+    said, before = [other], ours.iloc[:0]
+    members = _without_other_crops(everyone, plots, ours)
+    if members is not None and chosen.season is not None:
+        kept, gone = inactive_plots(ours, members, chosen.season)
+        ours, before = kept, ours[~is_among(ours.index, kept.index)]
+        said.append(gone)
+        members = active_members(members, chosen.season)
+    if shares is not None:
+        said.append(check_shared_plots(ours, shares))
+    made = layer_columns(layers, ours, members)
+    banded = [name for name in by if name in made and name not in ours]
+    given = columns_to_sum_by([name for name in by if name not in banded], ours, members)
+    joined = join_members(ours, members, attributes=given)
+    owners = plot_shares(joined.plots, shares, season=chosen.season)
+    people = with_sharers(joined.members, owners, joined.plots, only=everyone is None)
+    prepared = prepare_plots(
+        joined.plots, members, country=chosen.country, sharers=owners["member_id"].unique(), progress=progress
+    )
+    laid, doubts = with_layers(prepared.plots, layers)
+    return _Ground(
+        ours,
+        before,
+        replace(prepared, plots=laid),
+        with_altitude_band(people),
+        owners,
+        (*given, *banded),
+        [*said, doubts],
+        joined.warnings,
+    )
 
 
 def _next_season(evidence: "Evidence | None", crop: Crop) -> str | None:

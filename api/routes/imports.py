@@ -117,6 +117,21 @@ def _mapping(text: str) -> dict[str, str] | None:
 @contextmanager
 def _laid_down(file: UploadFile, work_dir: Path, kind: str) -> Iterator[Path]:
     """What was sent as a file in a folder of its own, which goes in any case; of its name only the ending counts."""
+    ending = ending_of(file)
+    with tempfile.TemporaryDirectory(prefix="geomap-upload-", dir=work_dir, ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / f"{secrets.token_hex(16)}{ending}"
+        with path.open("xb") as target:
+            copy_upload(file, target)
+        yield path
+
+
+def ending_of(file: UploadFile) -> str:
+    """The ending of the file's name.
+
+    Raises
+    ------
+    FileError : it is none of those that are read.
+    """
     ending = Path(file.filename or "").suffix.lower()
     if ending not in KINDS:
         raise FileError(
@@ -124,14 +139,16 @@ def _laid_down(file: UploadFile, work_dir: Path, kind: str) -> Iterator[Path]:
             why="Name and content must say the same.",
             todo=f"Send it with one of: {', '.join(KINDS)}.",
         )
-    with tempfile.TemporaryDirectory(prefix="geomap-upload-", dir=work_dir, ignore_cleanup_errors=True) as folder:
-        path = Path(folder) / f"{secrets.token_hex(16)}{ending}"
-        with path.open("xb") as target:
-            _copy(file, target)
-        yield path
+    return ending
 
 
-def _copy(file: UploadFile, target: Any) -> None:
+def copy_upload(file: UploadFile, target: Any) -> None:
+    """Write what was sent to an open file.
+
+    Raises
+    ------
+    FileTooLargeError : it is larger than any file may be.
+    """
     while block := file.file.read(_BLOCK):
         if target.tell() + len(block) > UPLOAD_CAPS.file_bytes:
             most = f"{UPLOAD_CAPS.file_bytes / 1e6:,.0f} MB"

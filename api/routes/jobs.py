@@ -15,6 +15,7 @@ from api.answers import Page, listed, shown
 from api.columns import JOB, cut, only
 from api.described import EVENTS, TABLE, THING
 from api.paths import OF, CooperativeId, JobId
+from api.worker import Worker
 from geomap.errors import GeomapError
 from geomap.store import audit
 from geomap.store.cooperatives import cooperative
@@ -31,7 +32,7 @@ TOLD: Final = ("job_id", "state", "queue_place", "progress", "run_id", "error")
 POLL_S: Final = 1.0
 QUIET_S: Final = 15.0
 """Seconds without news after which a comment says that the connection is alive."""
-MOST_S: Final = 600.0
+MOST_S: Final = 60.0
 """Seconds after which a stream ends; a browser connects again by itself, and is asked again who it is."""
 
 
@@ -65,12 +66,15 @@ def cancel(
 @router.get(
     f"{ONE}/events", summary="Progress as server-sent events", response_class=StreamingResponse, responses=EVENTS
 )
-def events(cooperative_id: CooperativeId, job_id: JobId, asked: Annotated[Asked, may("jobs.read")]) -> Response:
+def events(
+    request: Request, cooperative_id: CooperativeId, job_id: JobId, asked: Annotated[Asked, may("jobs.read")]
+) -> Response:
     def ask() -> dict[str, Any]:
         return job_as_shown(asked, cooperative_id, job_id)
 
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_told(ask, ask()), media_type="text/event-stream", headers=headers)
+    told = _told(ask, ask(), request.app.state.worker)
+    return StreamingResponse(told, media_type="text/event-stream", headers=headers)
 
 
 def job_as_shown(asked: Asked, cooperative_id: str, job_id: str) -> dict[str, Any]:
@@ -84,11 +88,11 @@ def job_as_shown(asked: Asked, cooperative_id: str, job_id: str) -> dict[str, An
     return only({**row, "queue_place": place}, JOB)
 
 
-async def _told(ask: Callable[[], dict[str, Any]], row: dict[str, Any]) -> AsyncIterator[str]:
-    """An event for each change until the job has ended; a client that comes back is told the state of the day."""
+async def _told(ask: Callable[[], dict[str, Any]], row: dict[str, Any], worker: Worker) -> AsyncIterator[str]:
+    """An event for each change until the job or the service ends; who comes back is told the state of the day."""
     began = spoke = time.monotonic()
     said, number = "", 0
-    while time.monotonic() - began < MOST_S:
+    while time.monotonic() - began < MOST_S and not worker.is_told_to_stop:
         data = json.dumps({name: row.get(name) for name in TOLD}, ensure_ascii=False, allow_nan=False)
         if data != said:
             said, number, spoke = data, number + 1, time.monotonic()

@@ -75,11 +75,11 @@ def add(
 ) -> Response:
     if body.dry_run:
         with asked.store.read(asked.scope) as tx:
-            return shown(request, _as_told(preview(tx, cooperative_id, _draft(tx, cooperative_id, body))))
+            return shown(request, _as_told(preview(tx, cooperative_id, draft_of(tx, cooperative_id, body))))
     if not body.signed_by:
         raise invalid("Somebody signs for the cooperative", "body", "signed_by")
     with asked.store.begin(asked.scope) as tx:
-        draft = _draft(tx, cooperative_id, body)
+        draft = draft_of(tx, cooperative_id, body)
         row, seen, is_new = sign(tx, cooperative_id, draft, signed_by=body.signed_by, note=body.note)
     told = {**_as_told(seen), "release": _one(asked, row)}
     answer = shown(request, told, status=201 if is_new else 200)
@@ -87,7 +87,7 @@ def add(
     return answer
 
 
-def _draft(tx: Transaction, cooperative_id: str, body: NewRelease) -> Draft:
+def draft_of(tx: Transaction, cooperative_id: str, body: NewRelease) -> Draft:
     owner, of = cooperative(tx, cooperative_id), run(tx, cooperative_id, body.run_id)
     country = of["parameters"].get("country") or owner["country"]
     return Draft(

@@ -58,7 +58,7 @@ def add(
     request: Request, cooperative_id: CooperativeId, body: NewRun, asked: Annotated[Asked, may("runs.add")]
 ) -> Response:
     with asked.store.read(asked.scope) as tx:
-        parameters = _parameters(tx, body, cooperative(tx, cooperative_id))
+        parameters = run_parameters(tx, body, cooperative(tx, cooperative_id))
         plots = len(current_plots(tx, cooperative_id, limit=AT_ONCE_PLOTS + 1))
     if not plots:
         raise FileError("The cooperative has no plots yet.", todo="Import plots first.")
@@ -83,7 +83,7 @@ def add(
     return answer
 
 
-def _parameters(tx: Transaction, body: NewRun, owner: Row) -> dict[str, Any]:
+def run_parameters(tx: Transaction, body: NewRun, owner: Row) -> dict[str, Any]:
     """What the job is told; everything that a reference table knows is looked up here, before anybody waits.
 
     Raises

@@ -12,7 +12,7 @@ from api.identity import cookie_name
 from api.settings import Settings
 from geomap.store.sessions import begin_session, end_session, exchange_code
 
-HOME = "/cooperatives"
+HOME = "/"
 router = APIRouter(tags=["access"])
 
 
@@ -38,7 +38,7 @@ def begin(request: Request, asked: Annotated[Asked, may("session.begin")]) -> Re
     if asked.token is None:
         raise NotKnownError("A session is begun with a token.", todo="Send it as `Authorization: Bearer …`.")
     secret = begin_session(asked.store, asked.account, seconds=3600 * settings.session_hours, public_id=asked.token)
-    return _with_cookie(Response(status_code=204), settings, secret)
+    return with_cookie(Response(status_code=204), settings, secret)
 
 
 @router.delete("/session", status_code=204, summary="Sign the browser out")
@@ -64,10 +64,10 @@ def enter(request: Request, code: Annotated[str, Query(max_length=100)]) -> Resp
         raise NotKnownError(
             "The link was used before, or is too old.", todo="Start `geomap serve` again for a new one."
         )
-    return _with_cookie(RedirectResponse(HOME, status_code=303), settings, secret)
+    return with_cookie(RedirectResponse(HOME, status_code=303), settings, secret)
 
 
-def _with_cookie(answer: Response, settings: Settings, secret: str) -> Response:
+def with_cookie(answer: Response, settings: Settings, secret: str) -> Response:
     """The answer with the session's cookie: no script reads it, no other site's page sends it."""
     answer.set_cookie(
         cookie_name(settings),

@@ -24,6 +24,7 @@ from geomap.commands.options import (
     DeliveredShare,
     Deliveries,
     FieldEstimates,
+    Layers,
     LocalSample,
     Mapping,
     Matches,
@@ -124,6 +125,7 @@ def estimate(
     crop_table: CropTables = None,
     yields: Yields = None,
     yield_raster: YieldRasters = None,
+    layer: Layers = None,
     local_sample: LocalSample = None,
     delivered_share: DeliveredShare = None,
     as_of: AsOf = None,
@@ -136,6 +138,9 @@ def estimate(
     workers: Workers = None,
     cluster: ClusterAddress = None,
     cluster_dir: ClusterFolder = None,
+    donor_map: Annotated[
+        bool, typer.Option("--donor-map", help="Leave a map for a donor too: 300-dpi PNG and PDF, no plots, no names.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Potential of each plot, member and cooperative in kilograms, with an interval: tables, two maps and a report.
@@ -144,6 +149,7 @@ def estimate(
 
     What it leaves in DIR is described in docs/columns.md. Nothing is written unless everything is.
     """
+    from geomap.landcover.layers import layers_given
     from geomap.outputs.tables import require_words, write_run
     from geomap.run import estimate_files
 
@@ -178,11 +184,12 @@ def estimate(
                 as_of=as_of,
             ),
             workers=workers,
+            layers=layers_given(layer or ()),
             cluster=cluster_of(cluster, cluster_dir),
             progress=progress,
         )
         progress("writing", 0, 1)
-        write_run(run, out, language=language, reader=reader)  # type: ignore[arg-type]  # checked there
+        write_run(run, out, donor_map=donor_map, language=language, reader=reader)  # type: ignore[arg-type]  # checked there
         progress("writing", 1, 1)
     if as_json:
         say_json(run.summary)

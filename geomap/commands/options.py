@@ -108,6 +108,10 @@ YieldRasters = Annotated[
     list[Path] | None,
     typer.Option("--yield-raster", metavar="FILE", help="A map of kg per hectare and year; again for each tile."),
 ]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option("--layer", metavar="NAME=FILE", help="Another raster, such as altitude=dem.tif; again for each."),
+]
 LocalSample = Annotated[
     Path | None,
     typer.Option("--local-sample", metavar="FILE", help="Sheet of `landcover sample-plan`, filled in on the ground."),

@@ -28,7 +28,8 @@ def with_layers(
     A layer NAME adds NAME (mean), NAME_min, NAME_max, NAME_p10, NAME_p50, NAME_p90 and NAME_band (text, "" where the
     layer covers less than half of the plot). Altitude is a layer of one of the names `ALTITUDE_NAMES`; its band is
     always called altitude_band. Where it shows nothing of a plot, or no such layer is given, the plot's own altitude_m
-    tells its band. Where altitude_m is missing it takes the layer's mean; what is told is never changed.
+    tells its band; a band that is told stays. Where altitude_m is missing it takes the layer's mean. What is told is
+    never changed.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ def with_layers(
         height = height if told is None else height.fillna(told)
     elif told is not None:
         height = told
-    if height is not None:
+    if height is not None and ALTITUDE_BAND not in plots:
         own = next((limits[name] for name in ALTITUDE_NAMES if name in limits), None)
         made[ALTITUDE_BAND] = layer_bands(height, own, ALTITUDE_NAMES[0])
     return plots.assign(**made), join_findings(said)
@@ -101,7 +102,7 @@ def with_altitude_band(members: pd.DataFrame, edges: Sequence[float] | None = No
     ['800–1,000 m']
     """
     bands = altitude_bands(members, edges)
-    return members if bands is None else members.assign(**{ALTITUDE_BAND: bands})
+    return members if bands is None or ALTITUDE_BAND in members else members.assign(**{ALTITUDE_BAND: bands})
 
 
 def layers_given(texts: Iterable[str]) -> dict[str, tuple[Path, ...]]:

@@ -18,8 +18,8 @@ UNCULTIVATED: Final = "uncultivated_nearby_share"
 NEAR_M: Final = 1000.0
 
 _USED: Final = re.compile(
-    r"crop|cultivat|agricultur|farm|pasture|plantation|mosaic|sugar cane|soy|rice|palm|coffee|cocoa|rubber|citrus"
-    r"|cotton|built|urban|settlement|mining|aquaculture|power plant|lost|deforested|threshold|no data",
+    r"(?<!out)crop|cultivat|agricultur|farm|pasture|plantation|mosaic|sugar cane|soy|rice|palm|coffee|cocoa|rubber"
+    r"|citrus|cotton|built|urban|settlement|mining|aquaculture|power plant|lost|deforested|threshold|no data",
     re.IGNORECASE,
 )
 _SHADE: Final = "(includes shade coffee and cocoa)"

@@ -10,6 +10,7 @@ import pandas as pd
 from geomap.findings import CODES
 from geomap.outputs.beside import Beside
 from geomap.outputs.figures import ticks, to_svg
+from geomap.outputs.profile_section import profile_section
 from geomap.outputs.report_answers import answers, evidence_words, loss
 from geomap.outputs.text import plain
 from geomap.supply.forecast import shock_row
@@ -57,6 +58,7 @@ _SOURCES: Final[Mapping[str, tuple[str, str]]] = {
 """Source of error → what it is in words, and the input that would narrow it."""
 
 _CASES: Final = {"mean": "", "low": "p10_", "middle": "p50_", "high": "p90_"}
+_TEMPLATES: Final = ("report.html.jinja", "profile.html.jinja")
 _TREES: Final = re.compile(r"\b(tree cover|trees?|forests?)\b", re.IGNORECASE)
 _SHADE: Final = " (includes shade coffee and cocoa)"
 _ACTIONS: Final = {"kept": "kept", "repaired": "repaired", "split": "shared", "left_out": "left out"}
@@ -74,10 +76,12 @@ def report(run: "Run", beside: Beside | None = None) -> str:
     """
     from importlib.resources import files
 
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import DictLoader, Environment, StrictUndefined
     from markupsafe import Markup
 
+    pages = {name: files("geomap.outputs").joinpath(name).read_text(encoding="utf-8") for name in _TEMPLATES}
     environment = Environment(
+        loader=DictLoader(pages),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -85,8 +89,8 @@ def report(run: "Run", beside: Beside | None = None) -> str:
     )
     environment.filters.update(kg=kilograms, mass=mass, number=significant, ha=hectares, percent=percent, size=_size)
     environment.filters.update(month=_month_words, svg=lambda figure: Markup(to_svg(figure)))
-    source = files("geomap.outputs").joinpath("report.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(source).render(_shown(_content(run, beside or Beside()))) + "\n"
+    page = environment.get_template(_TEMPLATES[0])
+    return page.render(_shown(_content(run, beside or Beside()))) + "\n"
 
 
 def _shown(value: Any) -> Any:
@@ -193,6 +197,7 @@ def _content(run: "Run", beside: Beside) -> dict[str, Any]:
         "findings": _findings(run.findings),
         "errors": errors[:10],
         "summary": run.summary,
+        "profile": profile_section(run.profile),
         "loss": loss(beside.backtest),
         **answers(run, quantity, beside),
         "product": {name: getattr(product, name) for name in ("title", "year", "attribution", "licence")},

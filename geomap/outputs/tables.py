@@ -17,6 +17,7 @@ import pandas as pd
 
 from geomap.engine import ordered_map
 from geomap.outputs.outlook_columns import MONTHS_DOCS, OUTLOOK_DOCS
+from geomap.outputs.profile_section import ENVIRONMENT_MORE_DOCS, PROFILE_DOCS
 from geomap.outputs.publish import MARK, publish, put_file
 from geomap.outputs.text import csv_text
 
@@ -122,7 +123,9 @@ COLUMN_DOCS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "name": ("", "Name of the class"),
         "area_ha": ("ha", "Ground of the measured plots in this class"),
         "share": ("0–1", "Share of the measured plots' ground"),
+        **ENVIRONMENT_MORE_DOCS,
     },
+    **PROFILE_DOCS,
     "findings.csv": {
         "plot_id": ("", "The plot, the member or the file"),
         "code": ("", "Stable code of the finding"),
@@ -141,7 +144,9 @@ CONTRACTS: Final[Mapping[str, tuple[str, ...]]] = {
     "members.csv": tuple(_GROUP),
     "cooperatives.csv": tuple(_GROUP),
     "by_<column>.csv": tuple(_GROUP),
-    **{f"{name}.csv": tuple(COLUMN_DOCS[f"{name}.csv"]) for name in ("classes", "variance", "environment", "findings")},
+    **{f"{name}.csv": tuple(COLUMN_DOCS[f"{name}.csv"]) for name in ("classes", "variance", "findings")},
+    "environment.csv": tuple(COLUMN_DOCS["environment.csv"])[:5],
+    **{name: tuple(columns) for name, columns in PROFILE_DOCS.items()},
     "months.csv": tuple(COLUMN_DOCS["months.csv"])[:7],
     **{name: tuple(columns) for name, columns in OUTLOOK_DOCS.items()},
 }
@@ -156,7 +161,15 @@ _EXACT: Final = 1e9
 _DECIMALS: Final = (("_kg", 1), ("_ha", 6), ("share", 6))
 
 
-def write_run(run: "Run", out: Path, *, pages: bool = True, language: str = "en", reader: "Reader" = "office") -> None:
+def write_run(
+    run: "Run",
+    out: Path,
+    *,
+    pages: bool = True,
+    donor_map: bool = False,
+    language: str = "en",
+    reader: "Reader" = "office",
+) -> None:
     """Leave the run in the folder `out`: tables, summary and, with `pages`, the two maps and the report.
 
     With a season there is a harvest estimate of each cooperative too, up to 20 of them, as HTML and PDF.
@@ -168,6 +181,7 @@ def write_run(run: "Run", out: Path, *, pages: bool = True, language: str = "en"
     ----------
     run : areas in hectares, weights in kilograms, outlines in EPSG:4326.
     out : a new or empty folder, or one that holds an earlier run.
+    donor_map : leave donor_map.png (300 dpi) and donor_map.pdf too; see `write_donor_map`.
     language, reader : of the harvest estimates; see `write_estimate`.
 
     Raises
@@ -177,12 +191,20 @@ def write_run(run: "Run", out: Path, *, pages: bool = True, language: str = "en"
     with publish(Path(out)) as folder:
         writers: list[Callable[[], None]] = [partial(_write_pages, run, folder)] if pages else []
         writers += _tables(run, folder)
+        if donor_map:
+            writers.append(partial(_write_donor_map, run, folder))
         if pages and run.summary["parameters"]["season"] and len(run.cooperatives) <= MOST_ESTIMATES:
             writers.insert(1, partial(_write_estimates, run, folder, language=language, reader=reader))
         deque(ordered_map(lambda write: write(), writers), maxlen=0)  # pages hold the interpreter, tables do not
         files = {path.name: _fingerprint(path) for path in sorted(folder.iterdir())}
         _write_json({**run.summary, "format": MARK, "files": files}, folder / "summary.json")
         _write_json(run.timings, folder / "timings.json")
+
+
+def _write_donor_map(run: "Run", folder: Path) -> None:
+    from geomap.outputs.donor_map import write_donor_map
+
+    write_donor_map(run, folder)
 
 
 def _tables(run: "Run", folder: Path) -> Iterator[Callable[[], None]]:
@@ -196,6 +218,9 @@ def run_tables(run: "Run") -> Iterator[tuple[str, pd.DataFrame]]:
     """File name and table of all that a run leaves as CSV; `flat_table` puts the columns as the file has them."""
     for name in ("classes", "members", "cooperatives", "months", "variance", "environment", "findings"):
         yield f"{name}.csv", getattr(run, name)
+    if run.profile is not None:
+        yield "profile.csv", run.profile.profile
+        yield "profile_pairs.csv", run.profile.pairs
     yield from _of_outlook(run.outlook)
     for name, column in by_names(run.by).items():
         yield name, run.by[column]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from geomap.store.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFullError
@@ -15,7 +15,7 @@ from geomap.store.scope import Scope, Transaction
 
 BUSY_S: Final = 5.0
 """Seconds that a writer waits for another one."""
-_DAMAGED: Final = ("malformed", "not a database", "disk image")
+_DAMAGED: Final = ("malformed", "not a database", "disk image", "no such table")
 
 
 class Store:
@@ -109,10 +109,27 @@ def sqlite_file(url: str | URL) -> Path | None:
 
 
 def _sqlite(address: URL) -> Engine:
-    engine = create_engine(address, connect_args={"timeout": BUSY_S})
+    engine, path = create_engine(address, connect_args={"timeout": BUSY_S}), sqlite_file(address)
+    was_there = False
+
+    @event.listens_for(engine, "do_connect")
+    def _require_file(*_: Any) -> None:
+        if was_there and path is not None and not path.exists():  # SQLite would make an empty one
+            raise StoreError(
+                f"There is no store in {path.name}.",
+                why="Nothing can be kept without one.",
+                todo="Put its file back, restore a backup, or make a new one: geomap store init.",
+            )
+
+    @event.listens_for(engine, "checkout")
+    def _require_same_file(_connection: Any, record: Any, _fairy: Any) -> None:
+        if record.info["file"] != _file_facts(path):  # what is written to a file that was removed is lost
+            raise DisconnectionError("The file of the store was moved, removed or replaced.")
 
     @event.listens_for(engine, "connect")
-    def _settle(connection: sqlite3.Connection, _record: Any) -> None:
+    def _settle(connection: sqlite3.Connection, record: Any) -> None:
+        nonlocal was_there
+        record.info["file"], was_there = _file_facts(path), True
         connection.isolation_level = None  # we say BEGIN ourselves
         for setting in (
             "journal_mode = WAL",
@@ -132,6 +149,15 @@ def _sqlite(address: URL) -> Engine:
     return engine
 
 
+def _file_facts(path: Path | None) -> tuple[int, int] | None:
+    """Which file stands at the path now; None where there is none."""
+    try:
+        facts = None if path is None else path.stat()
+    except OSError:
+        return None
+    return None if facts is None else (facts.st_dev, facts.st_ino)
+
+
 def _postgresql(address: URL) -> Engine:
     try:
         return create_engine(address, pool_pre_ping=True, pool_size=10, max_overflow=10, pool_timeout=BUSY_S)
@@ -142,16 +168,20 @@ def _postgresql(address: URL) -> Engine:
 
 
 def _tell_scope(connection: Connection, scope: Scope) -> None:
-    """Tell the database who asks, until the transaction ends: row-level security goes by it."""
+    """Tell the database who asks, until the transaction ends: row-level security goes by it.
+
+    And how long to wait for somebody else's lock: who waits holds a connection that others need.
+    """
     connection.execute(
         text(
             "select set_config('geomap.role', :role, true), set_config('geomap.cooperatives', :cooperatives, true), "
-            "set_config('geomap.released', :released, true)"
+            "set_config('geomap.released', :released, true), set_config('lock_timeout', :lock_timeout, true)"
         ),
         {
             "role": scope.role,
             "cooperatives": ",".join(sorted(scope.cooperatives)),
             "released": ",".join(sorted(scope.released)),
+            "lock_timeout": f"{int(BUSY_S * 1000)}ms",
         },
     )
 
@@ -165,6 +195,8 @@ def told_plainly() -> Iterator[None]:
         raise StoreBusyError(
             "All connections to the store are taken.", why="Nothing was changed.", todo="Try again."
         ) from error
+    except IntegrityError:  # its words may be those of a row
+        raise
     except (DBAPIError, sqlite3.Error) as error:
         raise (_told(error) or error) from error
 
@@ -190,6 +222,6 @@ def _told(error: DBAPIError | sqlite3.Error) -> StoreError | None:
             todo="Check that its folder is there and that you may write to both.",
         )
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    if lost or "locked" in words or "connect" in words or "terminat" in words:
+    if lost or "locked" in words or "lock timeout" in words or "connect" in words or "terminat" in words:
         return StoreBusyError("The store cannot be reached just now.", why="Nothing was changed.", todo="Try again.")
     return None

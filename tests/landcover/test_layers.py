@@ -245,6 +245,14 @@ def test_without_a_layer_the_told_altitude_makes_the_band():
     assert "altitude_band" not in with_layers(plots_of(None), {})[0]
 
 
+def test_a_band_that_is_told_stays(write_layer):
+    plots = plots_of(cells_box(0, 0, 1, 1), altitude_m=[1250.0], altitude_band=["high"])
+    assert with_layers(plots, {})[0]["altitude_band"].tolist() == ["high"]
+    assert with_altitude_band(pd.DataFrame(plots.drop(columns="geometry")))["altitude_band"].tolist() == ["high"]
+    with pytest.raises(ColumnError, match="altitude_band already"):
+        with_layers(plots, {"dem": [write_layer([[1000.0]])]})
+
+
 def test_given_edges_make_the_bands_of_a_layer(write_layer):
     raster = write_layer([[3.0, 30.0]])
     made, _ = with_layers(plots_of(cells_box(0, 0, 1, 1)), {"slope": [raster]}, edges={"slope": [10.0]})

@@ -36,8 +36,8 @@ from rasterio.transform import from_origin
 
 from geomap.store import Scope, Store, open_store
 from geomap.store import schema as tables
-from geomap.store.scope import ALL, WORKER
 from geomap.store.plots import write_plots
+from geomap.store.scope import ALL, WORKER
 from geomap.store.setup import init
 
 PAUSE_S = 1.0
@@ -154,9 +154,9 @@ def make_raster(path: Path) -> None:
     height, width = 3000, 9000
     rows, columns = np.indices((height, width)) // 50
     codes = np.where((rows + columns) % 2, 10, 40).astype("uint8")
-    profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "uint8", "crs": "EPSG:4326",
-               "transform": from_origin(WEST, NORTH, CELL, CELL), "tiled": True, "compress": "deflate", "nodata": 0}  # fmt: skip
-    with rasterio.open(path, "w", **profile) as target:
+    place = from_origin(WEST, NORTH, CELL, CELL)
+    size = {"height": height, "width": width, "count": 1, "dtype": "uint8", "tiled": True, "compress": "deflate"}
+    with rasterio.open(path, "w", driver="GTiff", crs="EPSG:4326", transform=place, nodata=0, **size) as target:
         target.write(codes, 1)
 
 

@@ -70,6 +70,7 @@ class FakeRun:
     rasters: tuple[Path, ...]
     product: SimpleNamespace
     timings: dict[str, float]
+    profile: None = None
     outlook: None = None
     left_out: gpd.GeoDataFrame = field(default_factory=lambda: gpd.GeoDataFrame(geometry=[], crs="EPSG:4326"))
     next_steps: pd.DataFrame | None = None
@@ -326,6 +327,7 @@ def make_fake_run(folder, *, n_members=54, plots_per_member=2, hostile=False, se
         "evidence": "country averages",
     }
     product = SimpleNamespace(
+        threshold=None,
         name="esa-worldcover-2021",
         nodata=0,
         version="v200",

@@ -10,7 +10,9 @@ from PIL import Image
 
 from geomap.errors import OutputError
 from geomap.outputs import maps
-from geomap.outputs.donor_map import _round_step, _xy, donor_map, share_cells, write_donor_map
+from geomap.outputs.donor_map import donor_map, write_donor_map
+from geomap.outputs.donor_sheet import share_cells
+from geomap.outputs.sheet_places import round_step, xy
 
 
 def texts(figure):
@@ -23,7 +25,7 @@ def texts(figure):
 
 @pytest.fixture(scope="module")
 def ready(make_run):
-    """A run of many members, and one of hostile names; products as they are now."""
+    """Makes runs whose product has all that products have."""
 
     def make(**options):
         run = make_run(**options)
@@ -75,8 +77,8 @@ def test_every_circle_stands_in_its_cell_and_nothing_else_has_a_place(big):
     figure, cells = donor_map(big), share_cells(big)
     place = figure.axes[0]
     marks = np.array([(line.get_xdata()[0], line.get_ydata()[0]) for line in place.lines])
-    west, south = _xy(cells["west"].to_numpy(), cells["south"].to_numpy())
-    east, north = _xy(cells["east"].to_numpy(), cells["north"].to_numpy())
+    west, south = xy(cells["west"].to_numpy(), cells["south"].to_numpy())
+    east, north = xy(cells["east"].to_numpy(), cells["north"].to_numpy())
     assert len(marks) == (cells["total"] > 0).sum()
     inside = (marks[:, [0]] > west) & (marks[:, [0]] < east) & (marks[:, [1]] > south) & (marks[:, [1]] < north)
     assert inside.any(axis=1).all()
@@ -111,7 +113,7 @@ def test_too_few_members_leave_an_empty_sheet_that_says_so(ready, tmp_path):
 
 def test_names_are_drawn_as_they_are(ready, tmp_path):
     """Signs of formulas, tags and letters that the font lacks are text; a warning would be an error here."""
-    run = ready(n_members=90, hostile=True)
+    run = ready(n_members=90)
     names = {"COAGRO": r"$\frac{1}{0}$ & <b>", "La Esperanza": "咖啡 {{ x }}" * 9, "Río Lindo": "\u202egnp\n$"}
     renamed = replace(
         run,
@@ -141,7 +143,7 @@ def test_an_old_file_stays_whole_where_the_new_one_cannot_be_written(big, tmp_pa
 
 @pytest.mark.parametrize(("rough", "step"), [(1.0, 1.0), (0.99, 0.5), (7.0, 5.0), (24.0, 20.0), (0.03, 0.025)])
 def test_steps_are_round(rough, step):
-    assert _round_step(rough) == pytest.approx(step)
+    assert round_step(rough) == pytest.approx(step)
 
 
 def test_the_run_is_left_as_it_was(big):
