@@ -71,7 +71,8 @@ def test_estimate_leaves_every_file_of_the_contract(world, tmp_path):
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "plots.parquet", "classes.csv", "members.csv", "cooperatives.csv", "by_variety.csv", "months.csv",
-        "variance.csv", "environment.csv", "findings.csv", "summary.json", "timings.json",
+        "variance.csv", "environment.csv", "profile.csv", "profile_pairs.csv", "findings.csv",
+        "summary.json", "timings.json",
         "map_internal.html", "map_share.html", "report.html",
         "harvest_estimate_1_rio_lindo.html", "harvest_estimate_1_rio_lindo.pdf",
     }  # fmt: skip
@@ -196,7 +197,7 @@ def test_a_fault_of_ours_says_so_without_a_traceback(world, tmp_path):
     broken.write_text(
         "import geomap.run\ndef fail(*a, **k): raise RuntimeError('a bug')\ngeomap.run.estimate_files = fail\n"
     )
-    command = ("estimate", world / "plots.geojson", "--raster", world / "map.tif", "--product", "p", "--crop", "coffee",
+    command = ("estimate", world / "plots.geojson", "--raster", world / "map.tif", "--product", "esa-worldcover-2021", "--crop", "coffee",
                "--country", "HN", "--out", tmp_path / "out")  # fmt: skip
     done = geomap(*command, PYTHONPATH=str(tmp_path))
     assert done.returncode == 3

@@ -118,7 +118,7 @@ def problem(request: Request, status: int, error: GeomapError | None = None) -> 
     identity = getattr(request.state, "identity", None)
     owner = request.path_params.get("cooperative_id")
     inside = identity is not None and identity.scope.role in OFFICE and owner and identity.scope.reaches(owner)
-    back = f"/office/{part(owner)}" if inside and status != HTTPStatus.NOT_FOUND else "/"
+    back = f"/office/{part(owner)}" if owner and inside and status != HTTPStatus.NOT_FOUND else "/"
     return page(request, "problem.html", status=int(status), kind=kind, error=error, back=back)
 
 

@@ -165,7 +165,7 @@ def result(
             lambda after: import_findings(tx, cooperative_id, import_id, after=after, limit=AT_ONCE), 0, "key"
         )
         groups = grouped([dict(one) for one in found])
-    shown = {"row": row, "groups": groups, "again": again, "every": _EVERY}
+    shown: dict[str, Any] = {"row": row, "groups": groups, "again": again, "every": _EVERY}
     return page(request, "import.html", cooperative=owner, tab="files", **shown)
 
 

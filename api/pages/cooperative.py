@@ -38,6 +38,7 @@ def home(request: Request, asked: Annotated[Asked, may("cooperatives.read")]) ->
 @router.post("/office/add")
 def add(
     request: Request,
+    *,
     asked: Annotated[Asked, may("cooperatives.add")],
     name: Annotated[Name, Form()],
     code: Annotated[Country, Form()] = "",

@@ -32,6 +32,6 @@ def cases(row: Mapping[str, Any], quantity: str) -> dict[str, float | None]:
 
 def office_unit(run: Mapping[str, Any], owner: Mapping[str, Any]) -> Unit | None:
     """What the office counts in, for kilograms of the run's form."""
-    country = run["parameters"].get("country") or owner["country"]
+    country = (run["summary"].get("parameters") or {}).get("country") or owner["country"]
     told = {name: value for name, value in owner["settings"].items() if value not in (None, "")}
     return reader_unit(run["crop"], country, run["form"], told=told)

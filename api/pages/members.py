@@ -65,10 +65,10 @@ def show(
 ) -> Response:
     with asked.store.begin(asked.scope) as tx:
         owner, row = cooperative(tx, cooperative_id), member(tx, cooperative_id, id)
-        agreed: dict[str, Any] = {purpose: None for purpose in PURPOSES}
+        agreed: dict[str, Any] = dict.fromkeys(PURPOSES)
         for one in reversed(consents(tx, cooperative_id, id)):
             agreed[one["purpose"]] = one
-        shown = {
+        shown: dict[str, Any] = {
             name: [dict(one) for one in tx.fetch(_own(table, cooperative_id, id).limit(_SHOWN))]
             for name, table in (("plots", schema.plots), ("deliveries", schema.deliveries))
         }

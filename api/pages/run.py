@@ -16,12 +16,13 @@ from api.routes.jobs import ENDED, cancel, job_as_shown
 from api.routes.runs import run_parameters
 from api.veil import AT_ONCE, walked
 from geomap.errors import FileError, GeomapError
+from geomap.outputs.words import LANGUAGES
 from geomap.store import audit
 from geomap.store.cooperatives import cooperative
 from geomap.store.jobs import add_job, jobs
 from geomap.store.plots import current_plots
 from geomap.store.rasters import rasters
-from geomap.supply.crops import country_name
+from geomap.supply.crops import country_code, country_name
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 SUMMED_BY: Final = ("community", "certification")
@@ -85,15 +86,15 @@ def start(
 
 def _body(given: dict[str, str], language: str) -> NewRun:
     told: dict[str, Any] = {name: value for name, value in given.items() if value}
-    told["language"] = language if language in NewRun.model_fields["language"].annotation.__args__ else "en"  # type: ignore[union-attr]
+    if country := told.get("country"):
+        told["country"] = country_code(country)
+    told["language"] = language if language in LANGUAGES else "en"
     try:
         return NewRun(**told, by=list(SUMMED_BY))
     except ValidationError as error:
+        place = str(error.errors()[0]["loc"][0])
         raise FileError(
-            f"{given['season']!r} is no season."
-            if error.errors()[0]["loc"] == ("season",)
-            else "A field cannot be read.",
-            todo="Write the season as 2026/27.",
+            f"{given.get(place, '')!r} cannot be read as {place}.", todo="Write a season as 2026/27."
         ) from None
 
 

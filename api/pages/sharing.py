@@ -75,7 +75,13 @@ def look(
         owner = cooperative(tx, cooperative_id)
         seen = preview(tx, cooperative_id, release_routes.draft_of(tx, cooperative_id, body))
     totals = [row for row in rows_of(seen.content, "totals") if row["kg"] is not None]
-    shown = {"run_id": run_id, "quantity": quantity, "community": community, "seen": seen, "totals": totals}
+    shown: dict[str, Any] = {
+        "run_id": run_id,
+        "quantity": quantity,
+        "community": community,
+        "seen": seen,
+        "totals": totals,
+    }
     return page(request, "release.html", cooperative=owner, tab="sharing", **shown)
 
 

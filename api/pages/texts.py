@@ -1,6 +1,7 @@
 """Texts of the pages in the reader's language: one catalogue per language, as a JSON file of key → text."""
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -59,7 +60,7 @@ class Texts:
 
     def number(self, value: float | None) -> str:
         """A number with three digits that count; "–" where it is none."""
-        if value is None or value != value:
+        if value is None or not math.isfinite(value):
             return _NONE
         digits = f"{abs(value):.2e}"
         decimals = max(0, 2 - int(digits.partition("e")[2])) if value else 0

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 from fastapi import UploadFile
@@ -74,7 +74,12 @@ def lay_down(file: UploadFile, work_dir: Path, *, kind: str, account: str, coope
     try:
         with (folder / f"{secrets.token_hex(16)}{ending}").open("xb") as target:
             copy_upload(file, target)
-        told = {"file": Path(target.name).name, "kind": kind, "name": file.filename, "declared": file.content_type}
+        told: dict[str, Any] = {
+            "file": Path(target.name).name,
+            "kind": kind,
+            "name": file.filename,
+            "declared": file.content_type,
+        }
         told |= {"account": account, "cooperative_id": cooperative_id, "until": time.time() + UPLOAD_AGE_S}
         (folder / _TOLD).write_text(json.dumps(told), encoding="utf-8")
     except BaseException:

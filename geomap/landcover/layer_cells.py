@@ -33,6 +33,7 @@ _DENSIFY: Final = 100.0
 _FEWEST_SIDES: Final = 20_000
 _ROUNDING: Final = 1e-6
 _POLYGON: Final = 3
+_DEGREE_M: Final = 111_320.0
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -105,6 +106,17 @@ class LayerFiles:
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
+
+    def cell_ha(self, outlines: Outlines) -> Floats:
+        """Hectares of a cell of the finest file at each outline, roughly: enough to know how many there are."""
+        middle = shapely.bounds(outlines)[:, [1, 3]].mean(axis=1)
+        sizes = []
+        for grid, _ in self.files:
+            planar = abs(grid.transform.a * grid.transform.e)
+            metres = np.cos(np.radians(middle)) * _DEGREE_M**2 if grid.crs.is_geographic else 1.0
+            sizes.append(np.broadcast_to(planar * metres / 1e4, middle.shape))
+        smallest: Floats = np.min(sizes, axis=0)
+        return smallest
 
     def cells_under(self, outlines: Outlines, areas_ha: Floats) -> Cells:
         """The cells under valid outlines in longitude and latitude, whose geodesic areas are given in hectares."""

@@ -12,6 +12,7 @@ from sqlalchemy import event
 
 from api.access import ACTIONS, EVERYONE, Open, Permission
 from api.app import create_app
+from api.pages.base import PageRoute
 from api.settings import Settings
 from geomap.store import accounts, open_store
 from geomap.store.ids import new_id
@@ -28,13 +29,13 @@ BODIES: dict[str, Any] = {"PUT": {}, "PATCH": {}, "POST": {}}
 
 
 def routes(app: Any) -> Iterator[APIRoute]:
-    """All routes of the service, those of routers included."""
+    """All routes of the service, those of routers included; pages have their own tests."""
     stack = list(app.routes)
     while stack:
         route = stack.pop()
         if hasattr(route, "original_router"):
             stack += route.original_router.routes
-        elif isinstance(route, APIRoute):
+        elif isinstance(route, APIRoute) and not isinstance(route, PageRoute):
             yield route
 
 

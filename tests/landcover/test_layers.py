@@ -13,7 +13,8 @@ from pandas.testing import assert_frame_equal
 from rasterio.transform import from_origin
 
 from geomap.errors import ColumnError, NumberError, RasterError, UnknownNameError
-from geomap.landcover.layer import STATISTICS, layer_values, weighted_quantile
+from geomap.landcover import layer
+from geomap.landcover.layer import STATISTICS, layer_means, layer_values, weighted_quantile
 from geomap.landcover.layers import layer_columns, layers_given, with_altitude_band, with_layers
 from geomap.plots.area import area_ha
 
@@ -160,6 +161,19 @@ def test_hectares_add_up_and_files_in_any_order_and_cut_anyhow_give_the_same(tmp
     assert_frame_equal(split, whole, rtol=1e-6, atol=1e-5)  # hectares: 1e-6 of up to 60 ha
     areas = area_ha(plots.geometry)
     np.testing.assert_allclose(whole["covered"] * areas + whole["nodata_ha"] + whole["outside_ha"], areas, rtol=2e-6)
+
+
+def test_large_plots_are_worked_on_few_at_a_time_with_the_same_bytes(write_layer, village, monkeypatch):
+    plots, raster = village(30), write_layer(np.random.default_rng(2).uniform(0, 1, (60, 60)))
+    straight = layer_values(plots, [raster]).values
+    monkeypatch.setattr(layer, "_CELLS_AT_ONCE", 50)
+    assert_frame_equal(layer_values(plots, [raster]).values, straight, check_exact=True)
+
+
+def test_means_are_those_of_all_statistics(write_layer, village):
+    plots, raster = village(30), write_layer(np.random.default_rng(2).uniform(0, 1, (60, 60)))
+    wanted = layer_values(plots, [raster]).values[["mean", "covered"]]
+    assert_frame_equal(layer_means(plots, [raster]).values, wanted, check_exact=True)
 
 
 def test_neither_the_chunk_nor_the_order_of_plots_matters(write_layer, village):

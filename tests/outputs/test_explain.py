@@ -56,6 +56,7 @@ def folder(tmp_path):
         "assumptions": [BASE, CONVERSION, PLANTED, RATIO, {**RATIO, "term": "declared areas of C2"}],
         "parameters": {"crop": "coffee", "form": "green", "form_title": "green coffee", "season": "2026/27",
                        "product": "esa-worldcover-2021"},
+        "ruled_out": [{"class": 80, "share": 0.894, "why": "how often the map is right there"}],
     }  # fmt: skip
     (tmp_path / "summary.json").write_text(json.dumps(summary))
     return tmp_path
