@@ -197,8 +197,10 @@ def test_a_fault_of_ours_says_so_without_a_traceback(world, tmp_path):
     broken.write_text(
         "import geomap.run\ndef fail(*a, **k): raise RuntimeError('a bug')\ngeomap.run.estimate_files = fail\n"
     )
-    command = ("estimate", world / "plots.geojson", "--raster", world / "map.tif", "--product", "esa-worldcover-2021", "--crop", "coffee",
-               "--country", "HN", "--out", tmp_path / "out")  # fmt: skip
+    command = [
+        "estimate", world / "plots.geojson", "--raster", world / "map.tif", "--product", "esa-worldcover-2021",
+        "--crop", "coffee", "--country", "HN", "--out", tmp_path / "out",
+    ]  # fmt: skip
     done = geomap(*command, PYTHONPATH=str(tmp_path))
     assert done.returncode == 3
     assert "RuntimeError: a bug" in done.stderr
