@@ -42,6 +42,8 @@ from geomap.store.jobs import (
 BEAT_S: Final = 10.0
 DRAIN_S: Final = 30.0
 UPLOAD_AGE_S: Final = 3_600.0
+LEAST_ROOM: Final = 50_000_000
+"""Bytes that must be free in the work folder before a job is begun."""
 """Seconds after which nobody can be reading a file that was sent; only a killed service leaves it so long."""
 _OF_REQUESTS: Final = ("geomap-upload-*", "geomap-export-*", "geomap-explain-*")
 """Folders of requests that are under way: names of people stand in them."""
@@ -92,6 +94,7 @@ class Worker:
         self.name = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
         self._stop = threading.Event()
         self._drained = float("inf")
+        self._had_room = True
         self._now = threading.BoundedSemaphore(now_most)
 
     def run(self) -> None:
@@ -113,7 +116,9 @@ class Worker:
                 self._stop.wait(self.poll_s)
 
     def step(self) -> bool:
-        """Do the next job, whatever comes of it; False where there is none."""
+        """Do the next job, whatever comes of it; False where there is none, or no room to work in."""
+        if not self._has_room():
+            return False
         held = claim(self.store, self.name, lease_s=self.lease_s)
         if held is not None:
             self._work(held)
@@ -169,6 +174,20 @@ class Worker:
             for folder in sorted(self.work_dir.glob(name)):
                 if is_leftover(folder, age_s=UPLOAD_AGE_S):
                     shutil.rmtree(folder, ignore_errors=True)
+
+    def _has_room(self) -> bool:
+        """Whether jobs can be laid down; without it they wait, for it is no fault of theirs."""
+        try:
+            self.work_dir.mkdir(parents=True, exist_ok=True)
+            room = shutil.disk_usage(self.work_dir).free >= LEAST_ROOM and os.access(self.work_dir, os.W_OK)
+        except OSError:
+            room = False
+        if room != self._had_room:
+            _log.log(
+                logging.INFO if room else logging.ERROR, "the work folder %s", "has room" if room else "has no room"
+            )
+        self._had_room = room
+        return room
 
     # ---- one job ----
 

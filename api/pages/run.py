@@ -19,7 +19,7 @@ from geomap.errors import FileError, GeomapError
 from geomap.outputs.words import LANGUAGES
 from geomap.store import audit
 from geomap.store.cooperatives import cooperative
-from geomap.store.jobs import add_job, jobs
+from geomap.store.jobs import add_job, jobs, require_room
 from geomap.store.plots import current_plots
 from geomap.store.rasters import rasters
 from geomap.supply.crops import country_code, country_name
@@ -103,6 +103,7 @@ def _add(asked: Asked, cooperative_id: str, body: NewRun) -> dict[str, Any]:
         parameters = run_parameters(tx, body, cooperative(tx, cooperative_id))
         if not current_plots(tx, cooperative_id, limit=1):
             raise FileError("The cooperative has no plots yet.", todo="Bring a file of plots first.")
+        require_room(tx, cooperative_id)
         job = add_job(tx, cooperative_id=cooperative_id, parameters=parameters)
         audit.record(tx, "runs.add", cooperative_id=cooperative_id, object=job["job_id"])
     return job

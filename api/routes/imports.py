@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, File, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from api.access import Asked, may
@@ -34,7 +34,21 @@ _MAPPING: Final = TypeAdapter(dict[Name, Name])
 _BLOCK: Final = 2**20
 
 
-@router.post(ALL, status_code=201, summary="Send a file; the same file again changes nothing", responses=REPEATED)
+async def once_each(request: Request) -> None:
+    """Refuse a form that names a field twice: which of them was meant?"""
+    names = [name for name, _ in (await request.form()).multi_items()]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise invalid("The form names a field twice", "body", *twice[:1])
+
+
+@router.post(
+    ALL,
+    status_code=201,
+    summary="Send a file; the same file again changes nothing",
+    responses=REPEATED,
+    dependencies=[Depends(once_each)],
+)
 def add(
     request: Request,
     *,

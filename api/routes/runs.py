@@ -23,7 +23,7 @@ from geomap.outputs.tables import COLUMN_DOCS
 from geomap.store import audit
 from geomap.store.cooperatives import cooperative
 from geomap.store.errors import NotFoundError
-from geomap.store.jobs import add_job
+from geomap.store.jobs import add_job, require_room
 from geomap.store.plots import current_plots
 from geomap.store.pseudonyms import pseudonym_secret
 from geomap.store.rasters import rasters
@@ -58,6 +58,7 @@ def add(
     request: Request, cooperative_id: CooperativeId, body: NewRun, asked: Annotated[Asked, may("runs.add")]
 ) -> Response:
     with asked.store.read(asked.scope) as tx:
+        require_room(tx, cooperative_id)
         parameters = run_parameters(tx, body, cooperative(tx, cooperative_id))
         plots = len(current_plots(tx, cooperative_id, limit=AT_ONCE_PLOTS + 1))
     if not plots:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select
 
 from geomap.errors import GeomapError
 from geomap.store.database import Store
@@ -30,6 +30,9 @@ _ENDED: Final = ("done", "failed", "cancelled")
 
 Word = Literal["go", "cancel", "lost"]
 """What a worker hears: go on · somebody asked to cancel · the job is no longer its own."""
+
+MOST_UNDER_WAY: Final = 10
+"""Jobs of one cooperative that may be queued or running at a time."""
 
 
 class JobDiedError(GeomapError):
@@ -96,6 +99,24 @@ def add_job(
     }
     tx.insert(_jobs, row)
     return job(tx, cooperative_id, job_id)
+
+
+def require_room(tx: Transaction, cooperative_id: str) -> None:
+    """Raise where a cooperative has as many jobs under way as it may: others wait for the same workers.
+
+    Raises
+    ------
+    ConflictError : 10 of its jobs are queued or running.
+    """
+    under_way = select(_jobs.c.job_id).where(
+        _jobs.c.cooperative_id == cooperative_id, _jobs.c.state.in_(("queued", "running"))
+    )
+    if len(tx.fetch(under_way.limit(MOST_UNDER_WAY))) >= MOST_UNDER_WAY:
+        raise ConflictError(
+            f"{MOST_UNDER_WAY} estimates of the cooperative are under way already.",
+            why="All cooperatives wait for the same workers.",
+            todo="Wait for one to end, or cancel one.",
+        )
 
 
 def job(tx: Transaction, cooperative_id: str | None, job_id: str) -> dict[str, Any]:
@@ -165,14 +186,19 @@ def ask_cancel(tx: Transaction, cooperative_id: str | None, job_id: str) -> dict
 
 
 def claim(store: Store, worker: str, *, lease_s: float = LEASE_S) -> Claim | None:
-    """The oldest job that waits, or whose worker let its lease run out; None where there is none.
+    """The next job that waits, or whose worker let its lease run out; None where there is none.
+
+    Cooperatives take turns: of those with the fewest jobs running the oldest job comes first.
 
     Jobs whose lease ran out for the last time are ended here, and so are those that somebody cancelled meanwhile.
     """
     with store.begin(WORKER) as tx:
         _bury(tx)
         free = or_(_jobs.c.state == "queued", _is_abandoned())
-        oldest = select(_jobs).where(free).order_by(_jobs.c.created_at, _jobs.c.job_id)
+        running = select(_jobs.c.cooperative_id, func.count().label("jobs")).where(_jobs.c.state == "running")
+        of_each = {row["cooperative_id"]: row["jobs"] for row in tx.fetch(running.group_by(_jobs.c.cooperative_id))}
+        turn = case(of_each, value=_jobs.c.cooperative_id, else_=0) if of_each else literal(0)
+        oldest = select(_jobs).where(free).order_by(turn, _jobs.c.created_at, _jobs.c.job_id)
         row = tx.first(oldest.with_for_update(skip_locked=True))
         return None if row is None else take(tx, dict(row), worker, lease_s=lease_s)
 
@@ -225,10 +251,11 @@ def publish(store: Store, claim: Claim, results: Path) -> str:
 def fail(store: Store, claim: Claim, error: Exception) -> str:
     """The state of the job after an error: queued again where trying again may help, else failed; "" where it is lost.
 
-    A child that died and a store that was busy or full are tried again, up to `MOST_ATTEMPTS` in all. What the data or
-    the parameters caused would come again: it ends the job at once. A fault of ours says nothing of the inside.
+    A child that died, a store that was busy or full and a disk that failed are tried again, up to `MOST_ATTEMPTS` in
+    all. What the data or the parameters caused would come again: it ends the job at once. A fault of ours says nothing
+    of the inside.
     """
-    again = isinstance(error, (JobDiedError, StoreError)) and claim.attempt < MOST_ATTEMPTS
+    again = isinstance(error, (JobDiedError, StoreError, OSError)) and claim.attempt < MOST_ATTEMPTS
     if again:
         return release(store, claim, error=_told(error), counts=True)
     values = {"state": "failed", "ended_at": now(), "lease_until": None, "error": _told(error)}

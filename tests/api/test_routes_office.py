@@ -399,3 +399,14 @@ def test_an_erased_cooperative_is_not_there(service):
     service.plot("P1")
     assert service.office.delete(service.at).status_code == 204
     assert service.office.get(f"{service.at}/plots").status_code == 404
+
+
+def test_a_form_that_names_a_field_twice_is_refused(light_service):
+    parts = [
+        ("kind", (None, "plots")),
+        ("kind", (None, "members")),
+        ("file", ("members.csv", b"member_id\nM1\n", "text/csv")),
+    ]
+    answer = light_service.office.post(f"{light_service.at}/imports", files=parts)
+    assert answer.status_code == 422
+    assert answer.json()["where"] == ["body.kind"]

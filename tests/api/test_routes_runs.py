@@ -14,7 +14,10 @@ import api.routes.runs
 from api.worker import Worker
 from geomap.outputs.tables import COLUMN_DOCS
 from geomap.run import estimate_files
+from geomap.store import Scope
+from geomap.store.jobs import MOST_UNDER_WAY, add_job, require_room
 from geomap.store.schema import rasters
+from geomap.store.scope import ALL
 from geomap.supply.brought import Brought
 
 RASTER = {
@@ -301,3 +304,16 @@ def test_a_quiet_stream_is_kept_alive_and_ends_in_time(waiting, monkeypatch):
     assert time.monotonic() - began < 20
     assert ": still here\n\n" in text
     assert [event for event, _ in told(text.replace(": still here\n\n", ""))] == ["progress"]
+
+
+def test_a_cooperative_has_ten_estimates_under_way_and_no_more(office):
+    scope = Scope("local", ALL, "local")
+    with office.store.begin(scope) as tx:
+        made = [add_job(tx, cooperative_id=office.ours, parameters={})["job_id"] for _ in range(MOST_UNDER_WAY)]
+    body = {"crop": "coffee", "product": "esa-worldcover-2021"}
+    answer = office.office.post(f"{office.at}/runs", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert "cancel one" in answer.json()["detail"]
+    assert office.office.delete(f"{office.at}/jobs/{made[0]}").status_code == 202
+    with office.store.read(scope) as tx:
+        require_room(tx, office.ours)

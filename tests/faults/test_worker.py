@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from job_world import LOCAL, PARAMETERS, add_raster, make_raster, make_world, queue, square
 
+from api import worker
 from api.job_child import NICE
 from api.job_process import COMMAND, environment
 from api.worker import Worker
@@ -20,7 +21,7 @@ from geomap.outputs.explain import explained
 from geomap.sandbox import Limits
 from geomap.store.cooperatives import add_cooperative
 from geomap.store.imports import take_in_import
-from geomap.store.jobs import ask_cancel, claim, job
+from geomap.store.jobs import add_job, ask_cancel, claim, job
 from geomap.store.runs import run, run_file, run_names, run_plots, run_rows, runs
 
 HERE = Path(__file__).parent
@@ -82,6 +83,7 @@ def test_a_job_becomes_a_run_with_all_that_an_estimate_leaves(store, owner, tmp_
         office_map = run_file(tx, owner, made["run_id"], "map_internal.html")["content"]
     assert set(names["tables"]) == {
         "members", "cooperatives", "by_community", "months", "variance", "environment", "findings",
+        "profile", "profile_pairs",
     }  # fmt: skip
     assert {"report.html", "map_internal.html", "map_share.html"} < set(names["files"])
     assert {"harvest_estimate_1_coop_1.html", "harvest_estimate_1_coop_1.pdf"} < set(names["files"])
@@ -437,3 +439,12 @@ def children(pid):
 
 def command_of(pid):
     return Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def test_without_room_to_work_in_jobs_wait(sqlite_store, here, tmp_path, monkeypatch):
+    waiting = Worker(sqlite_store, tmp_path / "work")
+    with sqlite_store.begin(LOCAL) as tx:
+        job_id = add_job(tx, cooperative_id=here, parameters={})["job_id"]
+    monkeypatch.setattr(worker, "LEAST_ROOM", 2**62)
+    assert not waiting.step()
+    assert (look(sqlite_store, job_id)["state"], look(sqlite_store, job_id)["attempt"]) == ("queued", 0)

@@ -96,6 +96,15 @@ def test_the_oldest_job_is_claimed_first_and_none_twice(store, owner):
     assert look(store, first).state == "running"
 
 
+def test_cooperatives_take_turns_however_many_jobs_one_of_them_sends(store, owner):
+    with store.begin(LOCAL) as tx:
+        many = [add_job(tx, cooperative_id="c1", parameters={})["job_id"] for _ in range(3)]
+        one = add_job(tx, cooperative_id="c2", parameters={})["job_id"]
+    found = [claim(store, "w").job_id for _ in range(4)]
+    assert found[1] == one
+    assert [job_id for job_id in found if job_id != one] == many
+
+
 def test_workers_that_claim_at_one_time_get_different_jobs(store, owner):
     queued = {queue(store) for _ in range(24)}
     with ThreadPoolExecutor(6) as pool:
