@@ -1,6 +1,6 @@
 """Maps laid over one another on the ground of plots: the cells of each as outlines, cut with one another."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -45,8 +45,8 @@ def overlaid(
         with Rasters(maps[name], products[name]) as opened:
             shown = [_ground(outline, opened, products[name]) for outline in outlines]
         can, cannot = (np.array(column, dtype=object) for column in zip(*shown, strict=True))
-        bears, bears_not = shapely.intersection(bears, can), shapely.intersection(bears_not, cannot)
-        outlines = shapely.intersection(outlines, shapely.union(can, cannot))
+        bears, bears_not = _cut(shapely.intersection, bears, can), _cut(shapely.intersection, bears_not, cannot)
+        outlines = _cut(shapely.intersection, outlines, _cut(shapely.union, can, cannot))
     same, compared = _hectares(bears) + _hectares(bears_not), _hectares(outlines)
     share = np.minimum(np.divide(same, compared, out=np.full(len(same), np.nan), where=compared > 0), 1.0)
     rows, measured = bounds.index[open_plots], bounds.copy()
@@ -67,7 +67,7 @@ def _ground(outline: Any, opened: Rasters, product: Product) -> tuple[Any, Any]:
         before = shapely.union_all(found)  # ground that an earlier raster spoke for
         for kind, wanted in enumerate(kinds):
             cells = outline_of_cells(np.isin(codes, wanted), corner, grid)
-            found[kind] = shapely.union(found[kind], shapely.difference(cells, before))
+            found[kind] = _cut(shapely.union, found[kind], _cut(shapely.difference, cells, before))
     return found[0], found[1]
 
 
@@ -88,3 +88,13 @@ def _hectares(shapes: npt.NDArray[np.object_]) -> Floats:
     outlines = np.full(len(shapes), None, dtype=object)
     outlines[:] = [polygons_of(shape) for shape in shapes]
     return np.nan_to_num(np.asarray(area_ha(outlines), dtype=np.float64))
+
+
+def _cut(overlay: Callable[..., Any], one: Any, other: Any) -> Any:
+    """The polygons of an overlay, of one shape or of many: what only touches is a line, and cannot be cut again."""
+    found = overlay(one, other)
+    if not isinstance(found, np.ndarray):
+        return polygons_of(found)
+    whole = np.empty(len(found), dtype=object)
+    whole[:] = [polygons_of(shape) for shape in found]
+    return whole

@@ -81,6 +81,8 @@ def measure_on_cluster(
     for part in parts:
         Path(part.plots).unlink(missing_ok=True)
         Path(part.result).unlink(missing_ok=True)
+        for draft in folder.glob(f".{Path(part.result).name}.*"):  # of a worker that was killed
+            draft.unlink(missing_ok=True)
     return found
 
 

@@ -276,7 +276,7 @@ def test_no_answer_to_a_buyer_holds_a_member_a_place_or_anything_of_the_inside(m
     assert any("12000.0" in text or "17500" in text or "18000" in text for text in texts)
     jobs = [row["job_id"] for row in market.office.get(f"{market.at}/jobs").json()["rows"]]
     accounts = [row["account_id"] for row in market.office.get(f"{market.at}/audit").json()["rows"]]
-    hidden = ["zzq", "0009111", "54321", *runs, *jobs, *accounts]
+    hidden = ["zzqm-", "zzqhamlet", "zzqname", "zzqsigner", "0009111", "54321", *runs, *jobs, *accounts]
     for text in texts:
         assert not [word for word in hidden if word.lower() in text.lower()]
         assert not re.search(r"\d\d:\d\d:\d\d(?! GMT)", text)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import rasterio
 import shapely
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rasterio.transform import from_origin
 
@@ -98,6 +98,7 @@ def test_a_plot_that_no_map_knows_has_no_agreement(write_map):
 
 
 @settings(max_examples=25, deadline=None)
+@example(37)  # cells that meet in a line alone
 @given(st.integers(0, 10_000))
 def test_the_overlay_lies_within_the_bounds_and_is_that_of_counted_cells(tmp_path_factory, seed):
     rng, folder = np.random.default_rng(seed), tmp_path_factory.mktemp("law")
