@@ -11,7 +11,8 @@ from rasterio.transform import from_origin
 from sqlalchemy import make_url
 from typer.testing import CliRunner
 
-from geomap.commands.store import default_store_url, store
+from geomap.commands.opened import default_store_url
+from geomap.commands.store import store
 from geomap.errors import GeomapError
 from geomap.store import open_store
 from geomap.store.errors import ConflictError, NotFoundError, StoreError

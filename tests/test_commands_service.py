@@ -7,8 +7,9 @@ import typer
 from typer.testing import CliRunner
 
 import api.serve
+from geomap.commands import opened as opened_commands
 from geomap.commands import service
-from geomap.commands import store as store_commands
+from geomap.commands import service as service_commands
 from geomap.errors import GeomapError
 from geomap.store import Scope
 from geomap.store.cooperatives import add_cooperative
@@ -96,7 +97,8 @@ def served(monkeypatch) -> list[tuple]:
     monkeypatch.setattr(api.serve, "serve_local", lambda url, **more: calls.append(("local", url, more)))
     monkeypatch.setattr(api.serve, "work", lambda url: calls.append(("work", url)))
     monkeypatch.delenv("GEOMAP_API_STORE", raising=False)
-    monkeypatch.setattr(store_commands, "default_store_url", lambda: "sqlite:///mine.sqlite")
+    for module in (opened_commands, service_commands):
+        monkeypatch.setattr(module, "default_store_url", lambda: "sqlite:///mine.sqlite")
     return calls
 
 

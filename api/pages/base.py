@@ -1,7 +1,7 @@
 """What all pages share: how they are drawn, how a form is answered, and how an error is told to people."""
 
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import cache
 from hashlib import sha256
 from http import HTTPStatus
@@ -28,7 +28,7 @@ AT: Final = "/office/{cooperative_id}"
 """How the address of every page of a cooperative begins."""
 ONE_YEAR_S: Final = 365 * 86_400
 _HEADERS: Final = {"Vary": "Cookie, Accept-Language"}
-__all__ = ["AT", "RANDOM", "PageRoute", "go", "page", "part", "static", "texts_of"]
+__all__ = ["AT", "RANDOM", "PageRoute", "go", "page", "part", "shown_part", "static", "texts_of"]
 
 
 class PageRoute(APIRoute):
@@ -83,6 +83,19 @@ def page(request: Request, template: str, *, status: int = 200, **shown: Any) ->
         secure = request.app.state.settings.secure_cookies
         answer.set_cookie(COOKIE, texts.language, max_age=ONE_YEAR_S, secure=secure, httponly=True, samesite="lax")
     return answer
+
+
+def shown_part(rows: Sequence[Any], first: int, most: int) -> dict[str, Any]:
+    """What a page of a long list shows: its rows, how many there are, and where the next and the last page begin.
+
+    Examples
+    --------
+    >>> shown_part("abcde", 2, 2)
+    {'rows': 'cd', 'size': 5, 'first': 2, 'more': 4, 'before': 0}
+    """
+    more = first + most if first + most < len(rows) else None
+    before = max(0, first - most) if first else None
+    return {"rows": rows[first : first + most], "size": len(rows), "first": first, "more": more, "before": before}
 
 
 def go(address: str) -> Response:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from api.access import Asked, may
 from api.models import Decision, Decisions, Name, Text
-from api.pages.base import AT, PageRoute, go, page
+from api.pages.base import AT, PageRoute, go, page, shown_part
 from api.pages.bring import SEVERITIES
 from api.paths import CooperativeId
 from api.routes.decisions import put
@@ -58,11 +58,7 @@ def show(
         "findings.html",
         cooperative=owner,
         tab="findings",
-        rows=kept[first : first + _PAGE],
-        size=len(kept),
-        first=first,
-        more=first + _PAGE if first + _PAGE < len(kept) else None,
-        before=max(0, first - _PAGE) if first else None,
+        **shown_part(kept, first, _PAGE),
         chosen=chosen,
         filters=urlencode({name: value for name, value in chosen.items() if value}),
         communities=sorted({row["community"] for row in rows if row["community"]}),

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from api.access import Asked, may
 from api.models import Consent, Text
-from api.pages.base import AT, PageRoute, go, page, part
+from api.pages.base import AT, PageRoute, go, page, part, shown_part
 from api.paths import CooperativeId
 from api.routes.members import add_consent
 from api.routes.members import erase as erase_for_good
@@ -45,12 +45,8 @@ def find(
         "members.html",
         cooperative=owner,
         tab="members",
-        rows=kept[first : first + _PAGE],
-        size=len(kept),
+        **shown_part(kept, first, _PAGE),
         search=search,
-        first=first,
-        more=first + _PAGE if first + _PAGE < len(kept) else None,
-        before=max(0, first - _PAGE) if first else None,
     )
 
 

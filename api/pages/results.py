@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.access import Asked, may
-from api.pages.base import AT, PageRoute, page
+from api.pages.base import AT, PageRoute, page, shown_part
 from api.pages.figures import cases, headline
 from api.paths import CooperativeId, FileName, RunId
 from api.routes.runs import read_file
@@ -129,12 +129,8 @@ def by_member(
         tab="results",
         run=row,
         figures=figures,
-        rows=kept[first : first + _PAGE],
-        size=len(kept),
+        **shown_part(kept, first, _PAGE),
         search=search,
-        first=first,
-        more=first + _PAGE if first + _PAGE < len(kept) else None,
-        before=max(0, first - _PAGE) if first else None,
     )
 
 

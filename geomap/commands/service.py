@@ -2,30 +2,19 @@
 
 import importlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from geomap.commands.opened import STORE_VARIABLE, StoreUrl, default_store_url, keeper, opened_store, store_url
 from geomap.commands.options import AsJson
 from geomap.commands.terminal import say, say_json, say_table
 from geomap.errors import UnknownNameError
 
 if TYPE_CHECKING:
-    from geomap.store import Store
+    pass
 
-STORE_VARIABLE = "GEOMAP_API_STORE"
-StoreUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        metavar="URL",
-        help="sqlite:////folder/geomap.sqlite or postgresql+psycopg://user@host/name; by default GEOMAP_API_STORE, "
-        "else the store of this computer.",
-    ),
-]
 tokens = typer.Typer(name="token", help="Tokens: who may come in.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -45,14 +34,14 @@ def serve(
     if url is None and host is not None:
         raise UnknownNameError("A service for others needs a store of its own.", todo="Give --store URL.")
     if url is None:
-        service.serve_local(_here(), port=port)
+        service.serve_local(default_store_url(), port=port)
     else:
         service.serve(url, host=host or service.HERE, port=port or service.PORT, worker=not no_worker)
 
 
 def worker(store: StoreUrl = None) -> None:
     """Work on the jobs of a store until told to stop; run as many as there are processors to spare."""
-    importlib.import_module("api.serve").work(_url(store))
+    importlib.import_module("api.serve").work(store_url(store))
 
 
 @tokens.command("create")
@@ -79,7 +68,7 @@ def create_token(
         raise UnknownNameError(
             "A token opens one account.", todo=f"Give --role ({', '.join(ROLES)}) for a new one, or --account ID."
         )
-    with _opened(store) as opened, opened.begin(_keeper()) as tx:
+    with opened_store(store) as opened, opened.begin(keeper()) as tx:
         account_id = account or add_account(tx, role, cooperative=cooperative, label=label)  # type: ignore[arg-type]
         secret = add_token(tx, account_id, days=days)
     if as_json:
@@ -95,7 +84,7 @@ def show_tokens(store: StoreUrl = None, as_json: AsJson = False) -> None:
     from geomap.store.tokens import list_tokens
 
     rows: list[dict[str, Any]] = []
-    with _opened(store) as opened, opened.read(_keeper()) as tx:
+    with opened_store(store) as opened, opened.read(keeper()) as tx:
         while part := list_tokens(tx, after=rows[-1]["public_id"] if rows else "", limit=1000):
             rows += part
     if as_json:
@@ -114,40 +103,9 @@ def revoke(
     """End a token now, and the sessions of browsers that were begun with it."""
     from geomap.store.tokens import revoke_token
 
-    with _opened(store) as opened, opened.begin(_keeper()) as tx:
+    with opened_store(store) as opened, opened.begin(keeper()) as tx:
         row = revoke_token(tx, public_id)
     say(f"Token {row['public_id']} of the {row['role']} account {row['account_id']} opens nothing any more.")
-
-
-def _here() -> str:
-    """Address of the store of this computer."""
-    from geomap.commands.store import default_store_url
-
-    return default_store_url()
-
-
-def _url(store: str | None) -> str:
-    return store or os.environ.get(STORE_VARIABLE) or _here()
-
-
-@contextmanager
-def _opened(store: str | None) -> "Iterator[Store]":
-    from geomap.store import open_store
-    from geomap.store.setup import require_ready
-
-    opened = open_store(_url(store))
-    try:
-        require_ready(opened)
-        yield opened
-    finally:
-        opened.close()
-
-
-def _keeper() -> Any:
-    """Whoever has the address of the store keeps it."""
-    from geomap.store.scope import ALL, Scope
-
-    return Scope("local", ALL, "local")
 
 
 def _day(seconds: float | None) -> str:

@@ -1,20 +1,16 @@
 """`geomap store`: make, upgrade, back up and restore what the service keeps, and tell it of rasters."""
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from geomap.commands.opened import StoreUrl, keeper, opened_store, store_url
 from geomap.commands.options import AsJson, ProductName
-from geomap.commands.service import STORE_VARIABLE, StoreUrl
 from geomap.commands.terminal import say, say_json, say_table
 
 if TYPE_CHECKING:
-    from geomap.store import Scope, Store
+    pass
 
 store = typer.Typer(
     name="store",
@@ -33,26 +29,6 @@ AppRole = Annotated[
 ]
 
 
-def default_store_url() -> str:
-    """Address of the store of this computer: a file in the folder where the system keeps data of programs.
-
-    Examples
-    --------
-    >>> default_store_url().startswith("sqlite:///"), default_store_url().endswith("geomap.sqlite")
-    (True, True)
-    """
-    from sqlalchemy import URL
-
-    home = Path.home()
-    if sys.platform == "win32":
-        folder = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        folder = home / "Library" / "Application Support"
-    else:
-        folder = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
-    return URL.create("sqlite", database=str(folder / "geomap" / "geomap.sqlite")).render_as_string()
-
-
 @store.command()
 def init(url: StoreUrl = None, app_role: AppRole = "geomap_app") -> None:
     """Make a store. One that is there is left as it is.
@@ -63,7 +39,7 @@ def init(url: StoreUrl = None, app_role: AppRole = "geomap_app") -> None:
     from geomap.store.setup import init as make
     from geomap.store.setup import version
 
-    with _opened(url) as opened:
+    with opened_store(url, ready=False) as opened:
         make(opened, app_role=app_role)
         say(f"The store is there, version {version(opened)}: {_shown(url)}")
 
@@ -77,7 +53,7 @@ def upgrade(url: StoreUrl = None, app_role: AppRole = "geomap_app") -> None:
     from geomap.store.setup import upgrade as bring_up
     from geomap.store.setup import version
 
-    with _opened(url) as opened:
+    with opened_store(url, ready=False) as opened:
         before = version(opened)
         kept = bring_up(opened, app_role=app_role)
         after = version(opened)
@@ -100,7 +76,7 @@ def backup(
 
     from geomap.store.backup import back_up
 
-    with _opened(url) as opened:
+    with opened_store(url, ready=False) as opened:
         manifest = back_up(opened, file)
     if as_json:
         say_json(asdict(manifest))
@@ -123,7 +99,7 @@ def restore(
     """
     from geomap.store.backup import restore as bring_back
 
-    manifest = bring_back(_url(url), file, replace=replace, app_role=app_role)
+    manifest = bring_back(store_url(url), file, replace=replace, app_role=app_role)
     say(f"{sum(manifest.rows.values()):,} rows, as they stood at {manifest.made_at}, are back: {_shown(url)}")
 
 
@@ -141,9 +117,9 @@ def add(
 
     if name and len(files) > 1:
         raise typer.BadParameter("One name is for one file.", param_hint="--name")
-    with _opened(url, ready=True) as opened:
+    with opened_store(url) as opened:
         for file in files:
-            row = add_raster(opened, _keeper(), file, product, name=name)
+            row = add_raster(opened, keeper(), file, product, name=name)
             say(f"{row['raster_id']}\t{row['name']}")
 
 
@@ -157,7 +133,7 @@ def show(
     from geomap.store.rasters import rasters
 
     rows: list[dict[str, object]] = []
-    with _opened(url, ready=True) as opened, opened.read(_keeper()) as tx:
+    with opened_store(url) as opened, opened.read(keeper()) as tx:
         while part := rasters(tx, after=str(rows[-1]["raster_id"]) if rows else "", limit=1000, retired=retired):
             rows += part
     if as_json:
@@ -175,43 +151,16 @@ def retire(
     """Let no further run take a raster. Its file is not touched; past runs keep what they say of it."""
     from geomap.store.rasters import retire_raster
 
-    with _opened(url, ready=True) as opened, opened.begin(_keeper()) as tx:
+    with opened_store(url) as opened, opened.begin(keeper()) as tx:
         retire_raster(tx, raster_id)
     say(f"No further run takes the raster {raster_id}.")
-
-
-@contextmanager
-def _opened(given: str | None, *, ready: bool = False) -> "Iterator[Store]":
-    """The store at an address, closed in the end; with `ready` only one that the service could use."""
-    from geomap.store import open_store
-    from geomap.store.setup import require_ready
-
-    opened = open_store(_url(given))
-    try:
-        if ready:
-            require_ready(opened)
-        yield opened
-    finally:
-        opened.close()
-
-
-def _keeper() -> "Scope":
-    """Whoever has the address of the store keeps it."""
-    from geomap.store.scope import ALL, Scope
-
-    return Scope("local", ALL, "local")
-
-
-def _url(given: str | None) -> str:
-    """The address that was given, else the one in the environment, else the store of this computer."""
-    return given or os.environ.get(STORE_VARIABLE) or default_store_url()
 
 
 def _shown(given: str | None) -> str:
     """The address without its password."""
     from sqlalchemy import make_url
 
-    return make_url(_url(given)).render_as_string(hide_password=True)
+    return make_url(store_url(given)).render_as_string(hide_password=True)
 
 
 def _cell(value: object) -> str:

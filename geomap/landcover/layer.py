@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -138,19 +138,36 @@ def weighted_quantile(
     >>> weighted_quantile(np.array([0, 0]), np.array([20.0, 10.0]), np.array([2.0, 1.0]), 0.3, groups=2).tolist()
     [10.0, nan]
     """
+    return _at(_ranked(group, value, weight, groups), q)
+
+
+class _Ranked(NamedTuple):
+    """Cells by group and value: a group's are those from start to end; `reached` is the share of the weight so far."""
+
+    value: Floats
+    reached: Floats
+    start: npt.NDArray[np.int64]
+    end: npt.NDArray[np.int64]
+
+
+def _ranked(group: npt.NDArray[np.int64], value: Floats, weight: Floats, groups: int) -> _Ranked:
+    """The cells in order, sorted once for all quantiles."""
     total = np.bincount(group, weight, minlength=groups)
     heavy = weight > 0
     group, value, weight = group[heavy], value[heavy], weight[heavy]
     order = np.lexsort((value, group))
     group, value, share = group[order], value[order], (weight / total[group])[order]
     end = np.cumsum(np.bincount(group, minlength=groups))
-    start = np.concatenate([[0], end[:-1]])
-    reached = np.cumsum(share)
-    before = np.where(start > 0, np.concatenate([[0.0], reached])[start], 0.0)
-    place = np.searchsorted(reached, before + q - _TIE)
-    known = end > start
-    found = np.full(groups, np.nan)
-    found[known] = value[np.clip(place, start, end - 1)[known]]
+    return _Ranked(value, np.cumsum(share), np.concatenate([[0], end[:-1]]), end)
+
+
+def _at(cells: _Ranked, q: float) -> npt.NDArray[np.float64]:
+    """The quantile q of each group."""
+    before = np.where(cells.start > 0, np.concatenate([[0.0], cells.reached])[cells.start], 0.0)
+    place = np.searchsorted(cells.reached, before + q - _TIE)
+    known = cells.end > cells.start
+    found = np.full(len(cells.end), np.nan)
+    found[known] = cells.value[np.clip(place, cells.start, cells.end - 1)[known]]
     return found
 
 
@@ -172,16 +189,12 @@ def _row(cells: Cells, areas: Floats, *, quantiles: bool) -> Floats:
     ground = np.bincount(cells.plot, cells.ground_ha, minlength=count)
     total = np.bincount(cells.plot, cells.ground_ha * cells.value, minlength=count)
     covered = np.minimum(ground / areas, 1.0)
+    ranked = _ranked(cells.plot, cells.value, cells.ground_ha, count) if quantiles else None
     statistics = {
         "mean": np.divide(total, ground, out=np.full(count, np.nan), where=ground > 0),
         "min": _extreme(cells, count, np.minimum, np.inf),
         "max": _extreme(cells, count, np.maximum, -np.inf),
-        **{
-            quantile: weighted_quantile(cells.plot, cells.value, cells.ground_ha, q, groups=count)
-            if quantiles
-            else np.full(count, np.nan)
-            for quantile, q in QUANTILES.items()
-        },
+        **{name: np.full(count, np.nan) if ranked is None else _at(ranked, q) for name, q in QUANTILES.items()},
     }
     trusted = (covered >= TRUSTED_SHARE) & (ground > 0)
     known = np.column_stack([np.where(trusted, statistics[one], np.nan) for one in STATISTICS])

@@ -10,16 +10,17 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 from geomap.errors import FileError
+from geomap.plots.kinds import UNREADABLE_ZIP
 
 MOST_NAME: Final = 255
 BLOCK: Final = 1 << 20
 SMALL: Final = 10_000_000
 _LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
 _NESTED: Final = (".zip", ".kmz", ".7z", ".rar", ".gz", ".tar", ".tgz", ".bz2", ".xz")
-_DAMAGE: Final = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error)
+_DAMAGE: Final = (*UNREADABLE_ZIP, zipfile.LargeZipFile, zlib.error, struct.error)
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _WHY_ARCHIVE: Final = "An archive that is not plain could write over other files, or fill the disk."
-_TODO_ARCHIVE: Final = "Pack the files again with an ordinary program, without a password and without other archives."
+_REMEDY_ARCHIVE: Final = "Pack the files again with an ordinary program, without a password and without other archives."
 
 
 class ArchiveError(FileError):
@@ -78,7 +79,7 @@ def copy_archive(
                     name = _plain_name(entry)
                     if wanted(name.lower()) and not entry.is_dir():
                         _copy(path.name, archive, entry, fresh, name)
-    except (*_DAMAGE, NotImplementedError, RuntimeError, ValueError, EOFError, OSError) as error:
+    except (*_DAMAGE, ValueError, EOFError, OSError) as error:
         raise _not_plain(path.name, "is damaged, or says one thing and holds another") from error
     return target
 
@@ -170,4 +171,4 @@ def too_large(name: str, found: str, most: str) -> FileTooLargeError:
 
 
 def _not_plain(name: str, found: str) -> ArchiveError:
-    return ArchiveError(f"{name} {found}.", why=_WHY_ARCHIVE, todo=_TODO_ARCHIVE)
+    return ArchiveError(f"{name} {found}.", why=_WHY_ARCHIVE, todo=_REMEDY_ARCHIVE)

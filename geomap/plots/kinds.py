@@ -39,6 +39,9 @@ _PROLOGUE = re.compile(r"(?:\s++|<\?.*?\?>|<!--.*?-->)*+<([A-Za-z_][\w.:-]*)", r
 MARKUP: Final = {"kml": "KML", "gpx": "GPX"}
 HEAD_BYTES = 65_536
 
+UNREADABLE_ZIP: Final = (zipfile.BadZipFile, NotImplementedError, RuntimeError)
+"""What zipfile raises of an archive that it cannot read: damage, a compression it does not know, a password."""
+
 
 def require_kind(path: Path) -> str:
     """The kind that name and content agree on."""
@@ -88,7 +91,7 @@ def _archive_kind(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = [entry.lower() for entry in archive.namelist()]
-    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+    except (*UNREADABLE_ZIP, ValueError):
         return "damaged ZIP archive"
     if "xl/workbook.xml" in entries:
         return "Excel workbook"

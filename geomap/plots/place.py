@@ -30,7 +30,7 @@ _EXCHANGES: Final = {
     "axes_swapped": [((1, 0), (1, 1))],
     "wrong_hemisphere": [((0, 1), (-1, 1)), ((0, 1), (1, -1)), ((0, 1), (-1, -1))],
 }
-_TODO: Final = {
+_REMEDIES: Final = {
     "axes_swapped": "Exchange the two columns in the file, or say which is which with --map, and check again.",
     "wrong_hemisphere": "Put the minus sign before latitudes south of the equator and longitudes west of Greenwich.",
 }
@@ -219,7 +219,7 @@ def check_place(plots: gpd.GeoDataFrame, country: str | None = None, *, drawn_ha
                 rows = rows[near(row.geometry, lonlat[rows][:, list(axes)] * signs)]
                 away[rows] = False
                 how = _WORDS[axes if code == "axes_swapped" else signs]
-                told = f"The plot lies in {row['name']} only {how}. {_TODO[code]}"
+                told = f"The plot lies in {row['name']} only {how}. {_REMEDIES[code]}"
                 parts.append(left_out_findings(plots, rows, code, told, drawn_ha))
     rows = np.flatnonzero(away)
     there = countries_at(lonlat[rows])

@@ -14,7 +14,7 @@ from geomap.findings import make_findings
 from geomap.plots.cells import HEADER_SEARCH, Range, Rows, header_of, table_of
 from geomap.plots.columns import could_be, matching_names, name_key
 from geomap.plots.content import Content
-from geomap.plots.kinds import empty
+from geomap.plots.kinds import UNREADABLE_ZIP, empty
 from geomap.plots.odk import join_repeats
 from geomap.plots.template import marked_kind, wanted_kind
 from geomap.plots.values import cell_text, clean_text
@@ -191,7 +191,7 @@ def _require_sane(path: Path) -> None:
             ]
             too_large = sum(entry.file_size for entry in sheets) > MOST_SHEET_BYTES
             cells = 0 if too_large else sum(_sheet_cells(archive, entry) for entry in sheets)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except UNREADABLE_ZIP as error:
         raise _unreadable(path.name, "Its archive is damaged.") from error
     if too_large or cells > MOST_CELLS:
         raise FileError(

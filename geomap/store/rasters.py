@@ -8,7 +8,6 @@ from sqlalchemy import select
 
 from geomap.store.errors import NotFoundError
 from geomap.store.ids import new_id
-from geomap.store.jobs import InputChangedError
 from geomap.store.schema import rasters as table
 from geomap.store.scope import Scope, Transaction, clock
 
@@ -85,22 +84,6 @@ def retire_raster(tx: Transaction, raster_id: str) -> None:
     """
     if not tx.update(table, {"retired_at": clock(tx)}, table.c.raster_id == raster_id, table.c.retired_at.is_(None)):
         raise NotFoundError(_MISSING, todo="See: geomap store raster list.")
-
-
-def require_unchanged(row: Row) -> None:
-    """Raise where the file of a raster is gone, or is not the one that was registered.
-
-    Raises
-    ------
-    InputChangedError : so; a run on it would say that it rests on another file.
-    """
-    path = Path(row["path"])
-    if not path.is_file() or path.stat().st_size != row["bytes"] or _sha256(path) != row["sha256"]:
-        raise InputChangedError(
-            f"The raster {row['name']} is gone or is not the file that was registered.",
-            why="A run would rest on another map than it says.",
-            todo="Put the file back, or register it anew: geomap store raster add.",
-        )
 
 
 def _put(tx: Transaction, given: Row) -> Row:

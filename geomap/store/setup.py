@@ -132,11 +132,6 @@ def version(store: Store) -> str:
     )
 
 
-def make_tables(store: Store) -> None:
-    """The same as `init`, with the usual role."""
-    init(store)
-
-
 def _make_tables(connection: Connection) -> None:
     """All tables as `schema.py` says, the index of places, and the version."""
     metadata.create_all(connection)

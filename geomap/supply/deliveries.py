@@ -13,7 +13,7 @@ from geomap.plots.columns import DELIVERY_NAMES
 from geomap.plots.members import active_members
 from geomap.supply.crop_tables import CropTables
 from geomap.supply.office import Source, some
-from geomap.supply.rows import TODO, left_out, of_members, read_rows
+from geomap.supply.rows import REMEDIES, left_out, of_members, read_rows
 from geomap.supply.weigh import Wanted
 
 COLUMNS: Final = ["row", "cooperative_id", "member_id", "season", "date", "given_kg", "given_form", "kg"]
@@ -207,7 +207,7 @@ def _without_zeros(rows: pd.DataFrame, name: str) -> tuple[pd.DataFrame, pd.Data
     zero = (most <= 0).to_numpy()
     messages = [
         f"{name}: all {len(part):,} rows of {_named(coop)} in {season} are 0 kg (rows {some(part['row'].tolist())}). "
-        f"They count as not recorded. {TODO['delivered_nothing']}"
+        f"They count as not recorded. {REMEDIES['delivered_nothing']}"
         for (coop, season), part in rows[zero].groupby(["cooperative_id", "season"], sort=True)
     ]
     return rows[~zero], make_findings("delivered_nothing", [""] * len(messages), messages, action="left_out")

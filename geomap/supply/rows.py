@@ -20,7 +20,7 @@ from geomap.supply.weights import wording
 Objects = npt.NDArray[np.object_]
 Dates = npt.NDArray[np.datetime64]
 
-TODO: Final = {
+REMEDIES: Final = {
     "unreadable_value": "Write the kilograms as a number, for example 51.2, and the date as 2026-10-31.",
     "negative_kg": "If it takes back another row, delete both; else write it without the minus sign.",
     "product_form_unknown": "Write the form into the column's name (kg parchment) or into a column of its own.",
@@ -170,7 +170,7 @@ def counted(
     kept = frame[~out & ~blank].reset_index(drop=True)
     if kept.empty:
         reason = f" {str(why[out][0]).capitalize()}." if out.any() else ""
-        todo = TODO[str(code[out][0])] if out.any() else "Fill the column of kilograms."
+        todo = REMEDIES[str(code[out][0])] if out.any() else "Fill the column of kilograms."
         raise ColumnError(
             f"{table.name}: none of its {len(frame):,} rows can be counted.", why=reason.strip(), todo=todo
         )
@@ -184,7 +184,7 @@ def left_out(name: str, frame: pd.DataFrame, code: Objects, why: Objects, said: 
         of = code == one
         rows = zip(frame["row"][of].tolist(), said[of].tolist(), _whose(frame[of]), why[of].tolist(), strict=True)
         messages = [
-            f"{name}, row {row}: {quantity}{who}: {reason}. The row counts nowhere. {TODO[one]}"
+            f"{name}, row {row}: {quantity}{who}: {reason}. The row counts nowhere. {REMEDIES[one]}"
             for row, quantity, who, reason in rows
         ]
         found = make_findings(one, [""] * len(messages), messages, action="left_out")
@@ -232,7 +232,7 @@ def _kept(
         return make_findings(code, [], [])
     message = (
         f"{table.name}: {int(which.sum()):,} rows with {np.nansum(kg[which]):,.0f} kg (rows {_numbers(table, which)}) "
-        f"have {what}. {TODO['no_season']}"
+        f"have {what}. {REMEDIES['no_season']}"
     )
     return make_findings(code, [""], message)
 

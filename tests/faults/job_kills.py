@@ -226,9 +226,9 @@ def main() -> int:
     try:
         store = open_store(given.url or f"sqlite:///{folder / 'store.sqlite'}")
         if given.url is None:
-            from geomap.store.setup import make_tables
+            from geomap.store.setup import init
 
-            make_tables(store)
+            init(store)
         scores = kill_jobs(store, folder, kills=given.kills, real=given.real, seed=given.seed)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
