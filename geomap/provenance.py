@@ -5,7 +5,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
@@ -15,7 +15,19 @@ from geomap.landcover.product import Product
 from geomap.supply import crops
 from geomap.supply.choice import Choice
 
+if TYPE_CHECKING:
+    from geomap.supply.brought import Evidence
+    from geomap.supply.outlook import Outlook
+
 LIBRARIES: Final = ("geopandas", "numba", "numpy", "pandas", "pyproj", "rasterio", "shapely")
+
+MOST_TIMES: Final = 4.0
+"""Supply beyond so many times the potential is a wrong unit rather than a good harvest."""
+
+FEW_BRING: Final = 0.3
+"""Below this share of members with deliveries, the list is likely to be of some of them only."""
+
+EVIDENCE: Final = "country averages"
 
 
 def parameters(chosen: Choice, product: Product, by: Sequence[str]) -> dict[str, Any]:
@@ -151,3 +163,43 @@ def described(role: str, path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"role": role, "name": path.name, "sha256": digest, "bytes": path.stat().st_size}
+
+
+def unheard(evidence: "Evidence | None", outlook: "Outlook | None") -> list[str]:
+    """What was brought and could not be used, in words."""
+    if evidence is not None and outlook is None:
+        return ["No season is known, so nothing was made of contracts, settings and estimates: give --season."]
+    if outlook is None:
+        return []
+    lost = [f"{row.cooperative_id}, {row.season}: {row.reason}" for row in outlook.calibration.left_out.itertuples()]
+    words = [f"Deliveries that teach nothing: {'; '.join(lost[:5])}{' …' if len(lost) > 5 else ''}."] if lost else []
+    table = outlook.cooperatives
+    much = table.index[(table["supply_kg"] > MOST_TIMES * table["potential_kg"]).to_numpy(bool)]
+    if len(much):
+        words.append(
+            f"The supply of {_some(much)} is more than {MOST_TIMES:.0f} times what the land bears: check the unit and "
+            "the product form of the deliveries before anything else."
+        )
+    if outlook.history is not None:
+        people = outlook.history.members
+        brought = (people["delivered_kg"] > 0).groupby([people["cooperative_id"], people["season"]]).mean()
+        few = brought[brought < FEW_BRING].index.get_level_values(0).unique()
+        if len(few):
+            words.append(
+                f"In {_some(few)} few members have deliveries, and the others count as if they had brought nothing. If "
+                "the file holds only some of the members, give the sum of the cooperative instead."
+            )
+    if outlook.has_supply and outlook.calibration.cooperatives["supply_kg"].isna().any():
+        words.append("Some cooperatives have no evidence of supply; sums over all of them stay empty.")
+    return words
+
+
+def _some(names: "pd.Index") -> str:
+    return ", ".join(map(str, names[:5])) + (" …" if len(names) > 5 else "")
+
+
+def rests_on(outlook: "Outlook | None") -> str:
+    """What the supply rests on, cooperative by cooperative, in words; country averages without any."""
+    if outlook is None or not outlook.has_supply:
+        return EVIDENCE
+    return ", ".join(sorted(set(outlook.calibration.cooperatives["evidence"]) - {"none"}))

@@ -5,16 +5,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import geopandas as gpd
 import pandas as pd
 
 from geomap import reference
 from geomap.engine import Progress
-from geomap.findings import CODES, join_findings, make_findings
+from geomap.findings import CODES, join_findings
+from geomap.ground import ground_of
 from geomap.landcover.extract import Extraction, class_areas
-from geomap.landcover.layers import layer_columns, with_altitude_band, with_layers
 from geomap.landcover.local_sample import local_shares, read_local_sample
 from geomap.landcover.partitions import Cluster
 from geomap.landcover.product import Product, require_estimate
@@ -26,22 +26,30 @@ from geomap.plots.columns import SHARE_NAMES
 from geomap.plots.content import Content
 from geomap.plots.decisions import apply_decisions
 from geomap.plots.intake import take_in, take_in_members, take_in_table
-from geomap.plots.join import columns_to_sum_by, inactive_plots, join_members
+from geomap.plots.join import join_members
 from geomap.plots.matching import match_members, read_matches
-from geomap.plots.member_shares import check_shared_plots, plot_shares, shares_from
-from geomap.plots.members import active_members
-from geomap.plots.prepare import Prepared, prepare_plots
-from geomap.provenance import assumptions, described, local_classes, parameters, ruled_out, versions, warnings
+from geomap.plots.member_shares import shares_from
+from geomap.plots.prepare import Prepared
+from geomap.provenance import (
+    assumptions,
+    described,
+    local_classes,
+    parameters,
+    rests_on,
+    ruled_out,
+    unheard,
+    versions,
+    warnings,
+)
 from geomap.supply.choice import Choice, choose
 from geomap.supply.crop_tables import CropTables
-from geomap.supply.crops import Crop, is_declared_for
+from geomap.supply.crops import Crop
 from geomap.supply.items import Items
 from geomap.supply.land import (
     Figures,
     median_altitude,
     past_seasons,
     with_more_plots,
-    with_sharers,
     with_those_who_left,
 )
 from geomap.supply.months import COLUMNS as MONTH_COLUMNS
@@ -55,14 +63,6 @@ from geomap.supply.totals import totals, variance_shares
 if TYPE_CHECKING:
     from geomap.supply.brought import Brought, Evidence
     from geomap.supply.outlook import Outlook
-
-EVIDENCE: Final = "country averages"
-
-MOST_TIMES: Final = 4.0
-"""Supply beyond so many times the potential is a wrong unit rather than a good harvest."""
-
-FEW_BRING: Final = 0.3
-"""Below this share of members with deliveries, the list is likely to be of some of them only."""
 
 MOST_LOOKED_AROUND: Final = 20_000
 """Plots up to which the land around them is measured too; it takes longer than the plots themselves."""
@@ -309,7 +309,7 @@ def estimate(
     legend = named_product(product) if isinstance(product, str) else product
     require_estimate(legend, chosen.crop.name)
     learned, doubts = (legend.legend, join_findings([])) if local_sample is None else local_shares(local_sample, legend)
-    ground = _ground(plots, members, shares, layers or {}, by=by, chosen=chosen, progress=progress)
+    ground = ground_of(plots, members, shares, layers or {}, by=by, chosen=chosen, progress=progress)
     prepared, people, owners, by, everyone = ground.prepared, ground.people, ground.owners, ground.by, members
     said = [*findings, doubts, *ground.findings]
     clock.lap("check and prepare")
@@ -378,11 +378,11 @@ def estimate(
             "assumptions": assumptions(chosen, legend, _used(ratios, items), local_classes(learned)),
             "local_sample": local_classes(learned),
             "ruled_out": ruled_out(learned),
-            "warnings": [*ground.warnings, *warnings(chosen, monthly, members), *_unheard(evidence, outlook)],
+            "warnings": [*ground.warnings, *warnings(chosen, monthly, members), *unheard(evidence, outlook)],
             "narrow": what_would_narrow(_of_all(shares_of_variance, expected), items),
             "findings": _told(by_cooperative(found, table, prepared.left_out)),
             "totals": {name: _number(total[name]) for name in SUM_COLUMNS},
-            "evidence": _evidence(outlook),
+            "evidence": rests_on(outlook),
             "versions": versions(),
             "tables": reference.versions(),
         },
@@ -392,65 +392,6 @@ def estimate(
     )
     clock.lap("tables")
     return result
-
-
-class _Ground(NamedTuple):
-    """Who farms which plots in the season of the run.
-
-    ours : plots of the crop whose members are members. before : plots of those who left. prepared : checked and ready.
-    """
-
-    ours: gpd.GeoDataFrame
-    before: gpd.GeoDataFrame
-    prepared: Prepared
-    people: pd.DataFrame
-    owners: pd.DataFrame
-    by: tuple[str, ...]
-    findings: list[pd.DataFrame]
-    warnings: Sequence[str]
-
-
-def _ground(
-    plots: gpd.GeoDataFrame,
-    everyone: pd.DataFrame | None,
-    shares: pd.DataFrame | None,
-    layers: Mapping[str, Sequence[Path]],
-    *,
-    by: Sequence[str],
-    chosen: Choice,
-    progress: Progress | None,
-) -> _Ground:
-    """The plots that count, checked and with layers, and the people they belong to."""
-    ours, other = _of_this_crop(plots.sort_index(kind="stable"), chosen)
-    said, before = [other], ours.iloc[:0]
-    members = _without_other_crops(everyone, plots, ours)
-    if members is not None and chosen.season is not None:
-        kept, gone = inactive_plots(ours, members, chosen.season)
-        ours, before = kept, ours[~is_among(ours.index, kept.index)]
-        said.append(gone)
-        members = active_members(members, chosen.season)
-    if shares is not None:
-        said.append(check_shared_plots(ours, shares))
-    made = layer_columns(layers, ours, members)
-    banded = [name for name in by if name in made and name not in ours]
-    given = columns_to_sum_by([name for name in by if name not in banded], ours, members)
-    joined = join_members(ours, members, attributes=given)
-    owners = plot_shares(joined.plots, shares, season=chosen.season)
-    people = with_sharers(joined.members, owners, joined.plots, only=everyone is None)
-    prepared = prepare_plots(
-        joined.plots, members, country=chosen.country, sharers=owners["member_id"].unique(), progress=progress
-    )
-    laid, doubts = with_layers(prepared.plots, layers)
-    return _Ground(
-        ours,
-        before,
-        replace(prepared, plots=laid),
-        with_altitude_band(people),
-        owners,
-        (*given, *banded),
-        [*said, doubts],
-        joined.warnings,
-    )
 
 
 def _next_season(evidence: "Evidence | None", crop: Crop) -> str | None:
@@ -463,64 +404,6 @@ def _next_season(evidence: "Evidence | None", crop: Crop) -> str | None:
         return season_after(evidence.deliveries)
     day = pd.Timestamp(evidence.as_of)
     return season_text(day.year - (day.month < crop.season_start_month))
-
-
-def _unheard(evidence: "Evidence | None", outlook: "Outlook | None") -> list[str]:
-    """What was brought and could not be used, in words."""
-    if evidence is not None and outlook is None:
-        return ["No season is known, so nothing was made of contracts, settings and estimates: give --season."]
-    if outlook is None:
-        return []
-    lost = [f"{row.cooperative_id}, {row.season}: {row.reason}" for row in outlook.calibration.left_out.itertuples()]
-    words = [f"Deliveries that teach nothing: {'; '.join(lost[:5])}{' …' if len(lost) > 5 else ''}."] if lost else []
-    table = outlook.cooperatives
-    much = table.index[(table["supply_kg"] > MOST_TIMES * table["potential_kg"]).to_numpy(bool)]
-    if len(much):
-        words.append(
-            f"The supply of {_some(much)} is more than {MOST_TIMES:.0f} times what the land bears: check the unit and "
-            "the product form of the deliveries before anything else."
-        )
-    if outlook.history is not None:
-        people = outlook.history.members
-        brought = (people["delivered_kg"] > 0).groupby([people["cooperative_id"], people["season"]]).mean()
-        few = brought[brought < FEW_BRING].index.get_level_values(0).unique()
-        if len(few):
-            words.append(
-                f"In {_some(few)} few members have deliveries, and the others count as if they had brought nothing. If "
-                "the file holds only some of the members, give the sum of the cooperative instead."
-            )
-    if outlook.has_supply and outlook.calibration.cooperatives["supply_kg"].isna().any():
-        words.append("Some cooperatives have no evidence of supply; sums over all of them stay empty.")
-    return words
-
-
-def _some(names: "pd.Index") -> str:
-    return ", ".join(map(str, names[:5])) + (" …" if len(names) > 5 else "")
-
-
-def _evidence(outlook: "Outlook | None") -> str:
-    """What the supply rests on, cooperative by cooperative, in words; country averages without any."""
-    if outlook is None or not outlook.has_supply:
-        return EVIDENCE
-    return ", ".join(sorted(set(outlook.calibration.cooperatives["evidence"]) - {"none"}))
-
-
-def _of_this_crop(plots: gpd.GeoDataFrame, chosen: Choice) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
-    """Plots declared for the crop or for none, and a finding for each of the others."""
-    named = plots["crop"].fillna("").str.strip()
-    other = ~is_declared_for(named.to_numpy(dtype=object).tolist(), chosen.crop, tables=chosen.tables)
-    texts = [f"Declared for {text}; this run is about {chosen.crop.title}" for text in named[other]]
-    return plots[~other], make_findings("other_crop", plots.index[other], texts, action="left_out")
-
-
-def _without_other_crops(
-    members: pd.DataFrame | None, plots: gpd.GeoDataFrame, ours: gpd.GeoDataFrame
-) -> pd.DataFrame | None:
-    """The members less those whose plots are all declared for another crop: their declared land is of that crop."""
-    if members is None:
-        return None
-    others = ~is_among(members.index, ours["member_id"].unique()) & is_among(members.index, plots["member_id"].unique())
-    return members[~others]
 
 
 def _plot_table(

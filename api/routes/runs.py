@@ -105,7 +105,7 @@ def run_parameters(tx: Transaction, body: NewRun, owner: Row) -> dict[str, Any]:
     wanted = body.raster_ids or [row["raster_id"] for row in known if row["product"] == product]
     if missing := set(wanted) - {row["raster_id"] for row in known}:
         raise UnknownNameError(f"There is no raster {min(missing)!r}.", todo="Name rasters of GET /rasters.")
-    return {**given, **place, "rasters": sorted(wanted)}
+    return {**given, "crop": place["crop"], "country": chosen.country, "rasters": sorted(wanted)}
 
 
 def _product(body: NewRun, known: Sequence[Row]) -> str:

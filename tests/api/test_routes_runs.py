@@ -11,10 +11,13 @@ import pytest
 
 import api.routes.jobs
 import api.routes.runs
+from api.models import NewRun
+from api.routes.runs import run_parameters
 from api.worker import Worker
 from geomap.outputs.tables import COLUMN_DOCS
 from geomap.run import estimate_files
 from geomap.store import Scope
+from geomap.store.cooperatives import cooperative
 from geomap.store.jobs import MOST_UNDER_WAY, add_job, require_room
 from geomap.store.schema import rasters
 from geomap.store.scope import ALL
@@ -317,3 +320,10 @@ def test_a_cooperative_has_ten_estimates_under_way_and_no_more(office):
     assert office.office.delete(f"{office.at}/jobs/{made[0]}").status_code == 202
     with office.store.read(scope) as tx:
         require_room(tx, office.ours)
+
+
+def test_a_country_is_kept_by_its_code_however_it_was_written(office):
+    body = {"crop": "coffee", "country": "Honduras", "product": "esa-worldcover-2021"}
+    with office.store.read(Scope("local", ALL, "local")) as tx:
+        told = run_parameters(tx, NewRun(**body), cooperative(tx, office.ours))
+    assert told["country"] == "HN"
