@@ -168,6 +168,12 @@ def test_the_audit_log_tells_of_ids_and_of_no_person(world):
 SENT = "Zzq Sent By Whoever"
 
 
+def written(log):
+    """What the log says, but for ids that are random: three letters of a canary may stand in one by chance."""
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    return "\n".join(json.dumps({**line, "request_id": "", "account": ""}) for line in lines)
+
+
 def bad_bodies():
     """Bodies that are wrong in different ways, all with a person in them."""
     person = {"name": SENT, "phone": SENT}
@@ -200,7 +206,7 @@ def test_what_is_refused_is_neither_sent_back_nor_written_down(world, log):
                     if SENT in text or any(one in text for one in hidden_from(world, name)):
                         wrong.append(f"{name}: {method} {path} with {body} answers {answer.text[:300]}")
     assert wrong == []
-    assert "Zzq" not in log.getvalue()
+    assert "Zzq" not in written(log)
 
 
 def test_ids_and_queries_that_were_sent_are_not_written_down(light_world, log):
@@ -218,7 +224,7 @@ def test_ids_and_queries_that_were_sent_are_not_written_down(light_world, log):
                 assert "Zzq" not in answer.text
     metrics = light_world.clients["operator"].get("/metrics").text
     assert "geomap_requests_total" in metrics
-    assert "zzq" not in (log.getvalue() + metrics).lower().replace("zzqserver", "")
+    assert "zzq" not in (written(log) + metrics).lower().replace("zzqserver", "")
     assert not re.search(r"Zzq%20|coop_[a-z0-9]{8}_", log.getvalue())
 
 
