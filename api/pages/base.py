@@ -1,7 +1,7 @@
 """What all pages share: how they are drawn, how a form is answered, and how an error is told to people."""
 
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from http import HTTPStatus
@@ -23,10 +23,20 @@ from api.log import log_fault
 from api.pages.texts import COOKIE, Texts, language_of, languages
 from api.paths import RANDOM
 from geomap.errors import GeomapError
+from geomap.store.errors import NotFoundError
 
 AT: Final = "/office/{cooperative_id}"
 """How the address of every page of a cooperative begins."""
 ONE_YEAR_S: Final = 365 * 86_400
+OFFICE_TABS: Final = ("", "files", "findings", "map", "run", "results", "members", "sharing")
+"""Pages of a cooperative's office, below `AT`; the first is its overview."""
+TABS: Final[Mapping[str, tuple[str, ...]]] = {
+    "buyer": ("/buyer", "/buyer/portfolio"),
+    "analyst": ("/analysis", "/analysis/compare", "/buyer", "/buyer/portfolio"),
+    "operator": ("/service", "/service/accounts"),
+    "local": ("/", "/service"),
+}
+"""Role → the pages that stand above all others."""
 _HEADERS: Final = {"Vary": "Cookie, Accept-Language"}
 __all__ = ["AT", "RANDOM", "PageRoute", "go", "page", "part", "shown_part", "static", "texts_of"]
 
@@ -76,6 +86,7 @@ def page(request: Request, template: str, *, status: int = 200, **shown: Any) ->
         "cooperative": None,
         "tab": "",
     }
+    common["tabs"] = _tabs(common["role"], (common | shown)["cooperative"])
     content = _templates().get_template(template).render(common | shown)
     headers = {**PAGE_HEADERS, **_HEADERS, "Content-Security-Policy": page_policy(nonce)}
     answer = Response(content, status_code=status, media_type="text/html; charset=utf-8", headers=headers)
@@ -83,6 +94,14 @@ def page(request: Request, template: str, *, status: int = 200, **shown: Any) ->
         secure = request.app.state.settings.secure_cookies
         answer.set_cookie(COOKIE, texts.language, max_age=ONE_YEAR_S, secure=secure, httponly=True, samesite="lax")
     return answer
+
+
+def _tabs(role: str | None, cooperative: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Name and address of the pages that one can go to from here."""
+    if cooperative is None:
+        return [(address.strip("/").replace("/", "_") or "home", address) for address in TABS.get(role or "", ())]
+    at = f"/office/{cooperative['cooperative_id']}"
+    return [(name or "overview", f"{at}/{name}" if name else at) for name in OFFICE_TABS]
 
 
 def shown_part(rows: Sequence[Any], first: int, most: int) -> dict[str, Any]:
@@ -137,8 +156,16 @@ def problem(request: Request, status: int, error: GeomapError | None = None) -> 
 
 @cache
 def static(name: str) -> tuple[bytes, str]:
-    """A file of ours and the start of its SHA-256, which stands in its address."""
-    content = files("api.pages").joinpath("static", name).read_bytes()
+    """A file of ours and the start of its SHA-256, which stands in its address.
+
+    Raises
+    ------
+    NotFoundError : there is none of this name.
+    """
+    folder = files("api.pages").joinpath("static")
+    if name not in {file.name for file in folder.iterdir()}:
+        raise NotFoundError("There is no such file.")
+    content = folder.joinpath(name).read_bytes()
     return content, sha256(content).hexdigest()[:12]
 
 

@@ -1,6 +1,6 @@
 """Home, and a cooperative at a glance: what is there, and what to do next."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
@@ -22,12 +22,16 @@ from geomap.store.runs import run, runs
 from geomap.store.scope import Transaction
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
+LANDING: Final = {"buyer": "/buyer", "analyst": "/analysis", "operator": "/service"}
+"""Role → the page that is its home; an office has its cooperatives there."""
 
 
 @router.get("/")
 def home(request: Request, asked: Annotated[Asked, may("cooperatives.read")]) -> Response:
     with asked.store.read(asked.scope) as tx:
         found = list(walked(lambda after: cooperatives(tx, after=after, limit=AT_ONCE), "", "cooperative_id"))
+    if asked.scope.role in LANDING:
+        return go(LANDING[asked.scope.role])
     if asked.scope.role == "coop_admin" and len(found) == 1:
         return go(f"/office/{found[0]['cooperative_id']}")
     found.sort(key=lambda row: (row["name"].casefold(), row["cooperative_id"]))

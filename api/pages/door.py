@@ -1,6 +1,6 @@
 """The way in and out, and the files that all pages need."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
@@ -9,6 +9,7 @@ from api.access import Asked, may, public
 from api.errors import NotReadyError
 from api.identity import SIGN_IN
 from api.pages.base import ONE_YEAR_S, PageRoute, go, sign_in, static
+from api.paths import FileName
 from api.routes.session import HOME, end, with_cookie
 from geomap.store.sessions import begin_session
 from geomap.store.tokens import public_id, who
@@ -51,7 +52,7 @@ def leave(request: Request, asked: Annotated[Asked, may("session.end")]) -> Resp
 
 
 @router.get("/static/{name}", dependencies=[public()])
-def read_static(name: Literal["pages.css", "pages.js"]) -> Response:
+def read_static(name: FileName) -> Response:
     content, _ = static(name)
     headers = {"Cache-Control": f"public, max-age={ONE_YEAR_S}, immutable"}
     return Response(content, media_type=_KINDS[name.rpartition(".")[2]], headers=headers)
