@@ -1,7 +1,8 @@
 """The compiled kernel: which share of which raster cell a plot covers, and which class lies there.
 
-All compiled code of the project is in this one file. Its machine code is kept in a private folder of the user, named
-by the file's own content, so changed code is never stale; where no such folder can be written it is compiled anew.
+All compiled code of the project is in this file and in `cell_values`. Its machine code is kept in a private folder of
+the user, named by the content of the files it is made from, so changed code is never stale; where no such folder can
+be written it is compiled anew.
 
 Method: every edge of a ring adds, to each cell it crosses, the area between the edge and the cell's right side, with
 the sign of the edge's direction, and hands the rest on to the next cell. A running sum along the row then gives the
@@ -25,11 +26,15 @@ SMALLEST_SHARE: Final = 1e-9
 """Covered shares below this are rounding and count as none."""
 
 
-def _cache_folder() -> Path | None:
-    """Private folder for this file's machine code, or None where none can be written."""
+Function = Callable[..., Any]
+
+
+def _cache_folder(*files: str) -> Path | None:
+    """Private folder for machine code made from these files and this one, or None where none can be written."""
     try:
         base = os.environ.get("GEOMAP_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        stamp = hashlib.sha256(Path(__file__).read_bytes() + numba.__version__.encode()).hexdigest()[:16]
+        content = b"".join(Path(file).read_bytes() for file in (__file__, *files))
+        stamp = hashlib.sha256(content + numba.__version__.encode()).hexdigest()[:16]
         folder = Path(base) / "geomap" / "kernels" / stamp
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.lstat()
@@ -44,18 +49,30 @@ def _cache_folder() -> Path | None:
     return folder
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` as machine code that runs without the interpreter's lock."""
-    folder = _cache_folder()
-    settings: Any = numba_config
-    before = settings.CACHE_DIR
-    if folder is not None:
-        settings.CACHE_DIR = str(folder)
-    try:
-        compiled: Callable[..., Any] = numba.njit(nogil=True, cache=folder is not None, error_model="numpy")(function)
-    finally:
-        settings.CACHE_DIR = before
-    return compiled
+def compiled(*files: str) -> Callable[[Function], Function]:
+    """What makes a function machine code that runs without the interpreter's lock.
+
+    Parameters
+    ----------
+    files : that hold the function and what it calls, beside this one.
+    """
+    folder = _cache_folder(*files)
+
+    def made(function: Function) -> Function:
+        settings: Any = numba_config
+        before = settings.CACHE_DIR
+        if folder is not None:
+            settings.CACHE_DIR = str(folder)
+        try:
+            code: Function = numba.njit(nogil=True, cache=folder is not None, error_model="numpy")(function)
+        finally:
+            settings.CACHE_DIR = before
+        return code
+
+    return made
+
+
+_compiled = compiled()
 
 
 @_compiled
@@ -151,7 +168,7 @@ def _add_ring(acc, sign, xs, ys, first, last, top, left, height, width, slopes):
 
 
 @_compiled
-def _cover(acc, xs, ys, rings, holes, first_ring, last_ring, top, left, height, width, slopes):  # type: ignore[no-untyped-def]
+def cover(acc, xs, ys, rings, holes, first_ring, last_ring, top, left, height, width, slopes):  # type: ignore[no-untyped-def]
     """Fill `acc[:height, :width]` with the covered share of each cell."""
     for row in range(height):
         for column in range(width + 1):
@@ -213,7 +230,7 @@ def block_classes(
         row0, row1, column0, column1 = boxes[k, 0], boxes[k, 1], boxes[k, 2], boxes[k, 3]
         height = row1 - row0
         width = column1 - column0
-        _cover(acc, xs, ys, rings, holes, plot_rings[plot], plot_rings[plot + 1], row0, column0, height, width, slopes)
+        cover(acc, xs, ys, rings, holes, plot_rings[plot], plot_rings[plot + 1], row0, column0, height, width, slopes)
         for row in range(height):
             area = cell_areas[row0 + row]
             for column in range(width):
@@ -252,5 +269,5 @@ def coverage(
     """
     height, width = shape
     acc = np.empty((height, width + 1))
-    _cover(acc, xs, ys, rings, holes, 0, len(rings) - 1, 0, 0, height, width, np.zeros(height))
+    cover(acc, xs, ys, rings, holes, 0, len(rings) - 1, 0, 0, height, width, np.zeros(height))
     return acc[:, :width]

@@ -1,10 +1,10 @@
 """Plots × land cover → hectares per class and plot."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import geopandas as gpd
 import numpy as np
@@ -15,10 +15,11 @@ import shapely
 from geomap.engine import Progress, ordered_map
 from geomap.errors import RasterError
 from geomap.findings import join_findings, make_findings
-from geomap.landcover.mosaic import Measured, areas_on_mosaic, areas_side_by_side, in_raster
+from geomap.landcover.blocks import Task, outlines_on, tasks_on
+from geomap.landcover.mosaic import Measured, areas_on_mosaic, areas_side_by_side
 from geomap.landcover.product import Product
 from geomap.landcover.source import FARTHEST_CODE, Grid, Rasters
-from geomap.plots.area import area_ha, rings_of
+from geomap.plots.area import area_ha
 
 if TYPE_CHECKING:
     from geomap.landcover.partitions import Cluster
@@ -32,7 +33,8 @@ CLASS_COLUMNS: Final = ["plot_id", "product", "class", "name", "area_ha"]
 CELLS_TO_JUDGE: Final = 9
 """Below this many cells a plot's own classes say little: one patch of the map is about 3 × 3 cells."""
 
-_BLOCK_EDGE: Final = 1024
+_ROUNDING: Final = 1e-6
+"""Less than this share of a plot is rounding."""
 
 
 @dataclass(frozen=True)
@@ -50,25 +52,6 @@ class Extraction:
     classes: pd.DataFrame
     cover: pd.DataFrame
     findings: pd.DataFrame
-
-
-class _Outlines(NamedTuple):
-    """Rings of plots in cells of one raster."""
-
-    xs: npt.NDArray[np.float64]
-    ys: npt.NDArray[np.float64]
-    rings: npt.NDArray[np.int64]
-    holes: npt.NDArray[np.bool_]
-    plot_rings: npt.NDArray[np.int64]
-    bounds: npt.NDArray[np.float64]  # (plots, 4): lowest row, highest row, lowest column, highest column
-    planar_m2: npt.NDArray[np.float64]  # empty where the raster's CRS is geographic
-
-
-class _Task(NamedTuple):
-    """The plots that touch one block: `boxes` are their rows and columns within it, ends excluded."""
-
-    plots: npt.NDArray[np.int64]
-    boxes: npt.NDArray[np.int64]
 
 
 def class_areas(
@@ -172,22 +155,21 @@ def _areas_on_grid(
     """What one raster shows under the outlines."""
     from geomap.landcover.coverage import block_classes
 
-    rings = _outlines(outlines, grid)
+    rings = outlines_on(outlines, grid)
     cell_areas, slopes = grid.cell_areas()
     column_of, lowest = _columns_of_codes(product, grid)
     empty = [product.nodata, *product.also_nodata, product.nodata if grid.nodata is None else grid.nodata]
     legend_codes = np.append(product.legend.index.to_numpy(), empty)
-    tasks = list(_tasks(rings.bounds, grid))
+    tasks = list(tasks_on(rings.bounds, grid))
     classes = len(product.legend) + 3
     result = np.zeros((len(outlines), classes))
 
-    def work(task: _Task) -> tuple[_Task, npt.NDArray[np.float64], set[int]]:
-        top, bottom = int(task.boxes[:, 0].min()), int(task.boxes[:, 1].max())
-        left, right = int(task.boxes[:, 2].min()), int(task.boxes[:, 3].max())
-        codes = opened.read(grid, (top, left), (bottom - top, right - left), product.nodata)
+    def work(task: Task) -> tuple[Task, npt.NDArray[np.float64], set[int]]:
+        corner, size = task.window
+        codes = opened.read(grid, corner, size, product.nodata)
         part = block_classes(
             rings.xs, rings.ys, rings.rings, rings.holes, rings.plot_rings, task.plots, task.boxes,
-            top, left, codes, column_of, lowest, cell_areas, slopes,
+            *corner, codes, column_of, lowest, cell_areas, slopes,
         )  # fmt: skip
         strange = set(np.setdiff1d(codes, legend_codes).tolist()) if part[:, -1].any() else set()
         return task, part, strange
@@ -205,63 +187,10 @@ def _areas_on_grid(
         middle = np.clip((rings.bounds[:, 0] + rings.bounds[:, 1]) / 2, 0, grid.height - 1).astype(int)
         cells = cell_areas[middle]
     else:
-        scale = areas_m2 / rings.planar_m2
+        scale = areas_m2 / shapely.area(rings.shapes)
         result *= scale[:, None]
         cells = cell_areas[0] * scale
     return Measured(result, np.where(touched, cells, np.nan), strange_codes)
-
-
-def _outlines(outlines: npt.NDArray[np.object_], grid: Grid) -> _Outlines:
-    """Rings of the plots in cells of the raster."""
-    shapes = in_raster(outlines, grid)
-    found = rings_of(shapes)
-    xy = found.coordinates
-    xs, ys = (xy[:, 0] - grid.transform.c) / grid.transform.a, (xy[:, 1] - grid.transform.f) / grid.transform.e
-    rings_per_plot = np.bincount(found.owner, minlength=len(outlines))
-    bounds = shapely.bounds(shapes).reshape(-1, 4)
-    rows = (bounds[:, [1, 3]] - grid.transform.f) / grid.transform.e
-    columns = (bounds[:, [0, 2]] - grid.transform.c) / grid.transform.a
-    return _Outlines(
-        xs,
-        ys,
-        found.starts,
-        found.holes,
-        np.concatenate([[0], np.cumsum(rings_per_plot)]).astype(np.int64),
-        np.column_stack([rows.min(axis=1), rows.max(axis=1), columns.min(axis=1), columns.max(axis=1)]),
-        np.zeros(0) if grid.crs.is_geographic else shapely.area(shapes),
-    )
-
-
-def _tasks(bounds: npt.NDArray[np.float64], grid: Grid) -> Iterator[_Task]:
-    """Plots grouped by raster block, in the order of the blocks; within a block in the order of the plots."""
-    size = np.array([grid.height, grid.height, grid.width, grid.width])
-    with np.errstate(invalid="ignore"):
-        cells = np.column_stack([
-            np.floor(bounds[:, 0]), np.ceil(bounds[:, 1]), np.floor(bounds[:, 2]), np.ceil(bounds[:, 3])
-        ])  # fmt: skip
-    cells = np.clip(cells, 0, size).astype(np.int64)
-    plots = np.flatnonzero((cells[:, 0] < cells[:, 1]) & (cells[:, 2] < cells[:, 3]))
-    rows, columns = (max(edge, _BLOCK_EDGE // edge * edge) for edge in grid.block)
-    if grid.block[1] == grid.width:
-        columns = grid.width
-    first = cells[plots][:, [0, 2]] // [rows, columns]
-    last = (cells[plots][:, [1, 3]] - 1) // [rows, columns]
-    span = last - first + 1
-    count = span.prod(axis=1)
-    owner = np.repeat(np.arange(len(plots)), count)
-    step = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-    block_row = first[owner, 0] + step // span[owner, 1]
-    block_column = first[owner, 1] + step % span[owner, 1]
-    boxes = cells[plots[owner]]
-    boxes[:, 0] = np.maximum(boxes[:, 0], block_row * rows)
-    boxes[:, 1] = np.minimum(boxes[:, 1], (block_row + 1) * rows)
-    boxes[:, 2] = np.maximum(boxes[:, 2], block_column * columns)
-    boxes[:, 3] = np.minimum(boxes[:, 3], (block_column + 1) * columns)
-    block = block_row * (grid.width // columns + 1) + block_column
-    order = np.argsort(block, kind="stable")
-    for group in np.split(order, np.flatnonzero(np.diff(block[order])) + 1):
-        if len(group):
-            yield _Task(plots[owner[group]], boxes[group])
 
 
 def _columns_of_codes(product: Product, grid: Grid) -> tuple[npt.NDArray[np.int64], int]:
@@ -283,21 +212,22 @@ def _outside(
 ) -> npt.NDArray[np.float64]:
     """Square metres of each plot that no raster covers; what is within rounding of the plot's area is none."""
     missing = areas_m2 - covered_m2
-    return np.where(np.isnan(cell_m2), areas_m2, np.where(missing > 1e-6 * areas_m2, missing, 0.0))
+    return np.where(np.isnan(cell_m2), areas_m2, np.where(missing > _ROUNDING * areas_m2, missing, 0.0))
 
 
 def _long_table(hectares: pd.DataFrame, product: Product) -> pd.DataFrame:
     """One row per plot and class that is there, in the order of plots and then of classes."""
     values = hectares.to_numpy()
     plot, column = np.nonzero(values > 0)
-    codes = hectares.columns.to_numpy()[column]
+    codes = hectares.columns.to_numpy()
     names = {**product.legend["name"].to_dict(), **NAMES}
+    titles = pd.Series([names[code] for code in codes.tolist()], dtype="str")
     return pd.DataFrame(
         {
             "plot_id": hectares.index.to_numpy()[plot],
-            "product": pd.Series([product.name] * len(plot), dtype="str"),
-            "class": codes.astype(np.int64),
-            "name": pd.Series(codes).map(names).astype("str"),
+            "product": pd.Series([product.name], dtype="str").take(np.zeros_like(plot)).array,
+            "class": codes.astype(np.int64)[column],
+            "name": titles.take(column).array,
             "area_ha": values[plot, column],
         },
         columns=CLASS_COLUMNS,
@@ -320,30 +250,22 @@ def _cover_table(hectares: pd.DataFrame, cell_m2: npt.NDArray[np.float64], index
 def _findings(
     cover: pd.DataFrame, areas: npt.NDArray[np.float64], outlined: gpd.GeoDataFrame, unknown_codes: set[int]
 ) -> pd.DataFrame:
-    cover = cover.loc[outlined.index]
-    ids = outlined.index.to_numpy()
-
-    def say(code: str, hectares: pd.Series, what: str) -> pd.DataFrame:
-        share = hectares.to_numpy() / areas
-        hit = np.flatnonzero(share > 1e-6)
-        texts = [f"{hectares.iloc[i]:.2f} of {areas[i]:.2f} ha {what}" for i in hit]
-        return make_findings(code, ids[hit], texts)
-
-    cells = areas * 1e4 / cover["cell_area_m2"].to_numpy()
-    small = np.flatnonzero(cells < CELLS_TO_JUDGE)
+    cover, ids = cover.loc[outlined.index], outlined.index.to_numpy()
     known = ", ".join(map(str, sorted(unknown_codes)))
-    return join_findings(
-        [
-            say("outside_raster", cover["outside_ha"], "lie outside the raster; the rest of the plot stands for them"),
-            say("nodata", cover["nodata_ha"], "have no land-cover data; the rest of the plot stands for them"),
-            say("unknown_class", cover["unknown_ha"], f"carry a code that the legend does not know (seen: {known})"),
-            make_findings(
-                "too_small_to_judge",
-                ids[small],
-                [f"{areas[i]:.2f} ha are {cells[i]:.1f} cells of the raster; its class is uncertain" for i in small],
-            ),
-        ]
-    )
+    found = []
+    for code, column, what in (
+        ("outside_raster", "outside_ha", "lie outside the raster; the rest of the plot stands for them"),
+        ("nodata", "nodata_ha", "have no land-cover data; the rest of the plot stands for them"),
+        ("unknown_class", "unknown_ha", f"carry a code that the legend does not know (seen: {known})"),
+    ):
+        lost = cover[column].to_numpy()
+        rows = np.flatnonzero(lost / areas > _ROUNDING)
+        found.append((code, rows, [f"{lost[i]:.2f} of {areas[i]:.2f} ha {what}" for i in rows]))
+    cells = areas * 1e4 / cover["cell_area_m2"].to_numpy()
+    rows = np.flatnonzero(cells < CELLS_TO_JUDGE)
+    texts = [f"{areas[i]:.2f} ha are {cells[i]:.1f} cells of the raster; its class is uncertain" for i in rows]
+    found.append(("too_small_to_judge", rows, texts))
+    return join_findings(make_findings(code, ids[rows], texts) for code, rows, texts in found if len(rows))
 
 
 def _not_on_raster(outlined: gpd.GeoDataFrame, grids: Sequence[Grid]) -> RasterError:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import geopandas as gpd
 import numpy as np
@@ -13,7 +13,8 @@ import shapely
 
 from geomap.errors import RasterError
 from geomap.findings import join_findings, make_findings
-from geomap.landcover.layer_cells import Cells, LayerFiles
+from geomap.landcover.layer_cells import Shown, shown_under
+from geomap.landcover.layer_files import LayerFiles
 from geomap.plots.area import area_ha
 
 TRUSTED_SHARE: Final = 0.5
@@ -22,9 +23,10 @@ TRUSTED_SHARE: Final = 0.5
 QUANTILES: Final = {"p10": 0.10, "p50": 0.50, "p90": 0.90}
 STATISTICS: Final = ("mean", "min", "max", *QUANTILES)
 
-_AT_ONCE: Final = 20_000
-_CELLS_AT_ONCE: Final = 2**22
-"""Cells kept at a time, about 60 bytes each."""
+_AT_ONCE: Final = 100_000
+_CELLS_AT_ONCE: Final = 2**23
+"""Cells kept at a time for quantiles, up to 50 bytes each."""
+_NEAR_DEG: Final = 0.25
 _TIE: Final = 1e-9
 
 Floats = npt.NDArray[np.float64]
@@ -53,6 +55,7 @@ def layer_values(
     name: str = "layer",
     chunk: int = _AT_ONCE,
     quantiles: bool = True,
+    workers: int | None = None,
 ) -> Layer:
     """Mean, lowest, highest value and P10, P50, P90 of a raster over the ground of each plot.
 
@@ -61,8 +64,8 @@ def layer_values(
     read from two tiles, changes nothing. Lowest and highest count every cell that the plot touches, however little.
     Cells without data and ground beyond the files are hectares of their own: covered · area + nodata_ha + outside_ha =
     area, to 1e-6. Ground that several files cover counts once: finer cells speak first, then the file whose name comes
-    first. The result does not depend on the order of plots or files, nor on `chunk`. Scale and offset of the file are
-    applied.
+    first. The result does not depend on the order of plots or files, nor on `chunk` or `workers`. Scale and offset of
+    the file are applied.
 
     Parameters
     ----------
@@ -71,7 +74,8 @@ def layer_values(
     rasters : GeoTIFF files of one quantity, one band each, with square axes (not rotated), of any CRS.
     name : of the layer, for messages.
     chunk : plots worked on at a time; fewer where they are large, so that the memory is bounded.
-    quantiles : whether P10, P50 and P90 are wanted; without them they are missing, and it is much faster.
+    quantiles : whether P10, P50 and P90 are wanted; without them they are missing, and it is faster.
+    workers : threads; never changes a result.
 
     Raises
     ------
@@ -103,11 +107,13 @@ def layer_values(
     areas = (part["area_ha"] if "area_ha" in part else area_ha(part.geometry)).to_numpy(float)
     columns = (*STATISTICS, "covered", "nodata_ha", "outside_ha")
     table, touched = np.full((len(plots), len(columns)), np.nan), np.zeros(len(plots), dtype=bool)
+    wanted = tuple(QUANTILES.values()) if quantiles else ()
     with LayerFiles(rasters) as files:
-        for here in _chunks(areas / files.cell_ha(outlines[with_area]), chunk):
-            cells = files.cells_under(outlines[with_area[here]], areas[here])
-            table[with_area[here]] = _row(cells, areas[here], quantiles=quantiles)
-            touched[with_area[here]] = cells.touched
+        cells = areas / files.cell_ha(outlines[with_area]) if quantiles else np.zeros(len(areas))
+        for here in _chunks(outlines[with_area], cells, chunk):
+            shown = shown_under(outlines[with_area[here]], areas[here], files, quantiles=wanted, workers=workers)
+            table[with_area[here]] = _rows(shown, areas[here])
+            touched[with_area[here]] = shown.touched
     if len(with_area) and not touched.any():
         raise RasterError(
             f"None of the {len(with_area):,} plots lies on the {name} ({', '.join(Path(p).name for p in rasters)}).",
@@ -118,9 +124,11 @@ def layer_values(
     return Layer(values, _findings(values, touched, name))
 
 
-def layer_means(plots: gpd.GeoDataFrame, rasters: Sequence[Path], *, name: str = "layer") -> Layer:
+def layer_means(
+    plots: gpd.GeoDataFrame, rasters: Sequence[Path], *, name: str = "layer", workers: int | None = None
+) -> Layer:
     """The same with the mean and the covered share alone; see `layer_values`."""
-    found = layer_values(plots, rasters, name=name, quantiles=False)
+    found = layer_values(plots, rasters, name=name, quantiles=False, workers=workers)
     return Layer(found.values[["mean", "covered"]], found.findings)
 
 
@@ -138,73 +146,44 @@ def weighted_quantile(
     >>> weighted_quantile(np.array([0, 0]), np.array([20.0, 10.0]), np.array([2.0, 1.0]), 0.3, groups=2).tolist()
     [10.0, nan]
     """
-    return _at(_ranked(group, value, weight, groups), q)
-
-
-class _Ranked(NamedTuple):
-    """Cells by group and value: a group's are those from start to end; `reached` is the share of the weight so far."""
-
-    value: Floats
-    reached: Floats
-    start: npt.NDArray[np.int64]
-    end: npt.NDArray[np.int64]
-
-
-def _ranked(group: npt.NDArray[np.int64], value: Floats, weight: Floats, groups: int) -> _Ranked:
-    """The cells in order, sorted once for all quantiles."""
     total = np.bincount(group, weight, minlength=groups)
     heavy = weight > 0
     group, value, weight = group[heavy], value[heavy], weight[heavy]
     order = np.lexsort((value, group))
     group, value, share = group[order], value[order], (weight / total[group])[order]
     end = np.cumsum(np.bincount(group, minlength=groups))
-    return _Ranked(value, np.cumsum(share), np.concatenate([[0], end[:-1]]), end)
-
-
-def _at(cells: _Ranked, q: float) -> npt.NDArray[np.float64]:
-    """The quantile q of each group."""
-    before = np.where(cells.start > 0, np.concatenate([[0.0], cells.reached])[cells.start], 0.0)
-    place = np.searchsorted(cells.reached, before + q - _TIE)
-    known = cells.end > cells.start
-    found = np.full(len(cells.end), np.nan)
-    found[known] = cells.value[np.clip(place, cells.start, cells.end - 1)[known]]
+    start, reached = np.concatenate([[0], end[:-1]]), np.cumsum(share)
+    before = np.where(start > 0, np.concatenate([[0.0], reached])[start], 0.0)
+    place, known = np.searchsorted(reached, before + q - _TIE), end > start
+    found = np.full(groups, np.nan)
+    found[known] = value[np.clip(place, start, end - 1)[known]]
     return found
 
 
-def _chunks(cells: Floats, most: int) -> Iterator[slice]:
-    """Runs of plots with few cells in all, at most so many plots each."""
+def _chunks(outlines: npt.NDArray[np.object_], cells: Floats, most: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Plots that lie near one another, with few cells in all, at most so many plots at a time."""
+    if not len(outlines):
+        return
+    box = shapely.bounds(outlines)
+    columns, rows = np.floor(box[:, 0] / _NEAR_DEG), np.floor(box[:, 3] / _NEAR_DEG)
+    order = np.lexsort((np.where(rows % 2, -columns, columns), rows))
     first, total = 0, 0.0
-    for place, count in enumerate(cells.tolist()):
+    for place, count in enumerate(cells[order].tolist()):
         if place > first and (total + count > _CELLS_AT_ONCE or place - first >= most):
-            yield slice(first, place)
+            yield order[first:place]
             first, total = place, 0.0
         total += count
-    if len(cells):
-        yield slice(first, len(cells))
+    yield order[first:]
 
 
-def _row(cells: Cells, areas: Floats, *, quantiles: bool) -> Floats:
+def _rows(shown: Shown, areas: Floats) -> Floats:
     """One row per plot: the statistics, the covered share, hectares without data and outside."""
-    count = len(areas)
-    ground = np.bincount(cells.plot, cells.ground_ha, minlength=count)
-    total = np.bincount(cells.plot, cells.ground_ha * cells.value, minlength=count)
-    covered = np.minimum(ground / areas, 1.0)
-    ranked = _ranked(cells.plot, cells.value, cells.ground_ha, count) if quantiles else None
-    statistics = {
-        "mean": np.divide(total, ground, out=np.full(count, np.nan), where=ground > 0),
-        "min": _extreme(cells, count, np.minimum, np.inf),
-        "max": _extreme(cells, count, np.maximum, -np.inf),
-        **{name: np.full(count, np.nan) if ranked is None else _at(ranked, q) for name, q in QUANTILES.items()},
-    }
-    trusted = (covered >= TRUSTED_SHARE) & (ground > 0)
-    known = np.column_stack([np.where(trusted, statistics[one], np.nan) for one in STATISTICS])
-    return np.column_stack([known, covered, cells.nodata_ha, cells.outside_ha])
-
-
-def _extreme(cells: Cells, count: int, which: np.ufunc, start: float) -> Floats:
-    found = np.full(count, start)
-    which.at(found, cells.plot, cells.value)
-    return found
+    covered = np.minimum(shown.ground_ha / areas, 1.0)
+    quantiles = shown.quantiles if shown.quantiles.size else np.full((len(areas), len(QUANTILES)), np.nan)
+    trusted = (covered >= TRUSTED_SHARE) & (shown.ground_ha > 0)
+    known = np.column_stack([shown.mean, shown.lowest, shown.highest, quantiles])
+    known[~trusted] = np.nan
+    return np.column_stack([known, covered, shown.nodata_ha, shown.outside_ha])
 
 
 def _findings(values: pd.DataFrame, touched: npt.NDArray[np.bool_], name: str) -> pd.DataFrame:

@@ -8,18 +8,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from geomap.engine import Progress
 from geomap.errors import RasterError
 from geomap.findings import join_findings
 from geomap.landcover.extract import Extraction, class_areas
 from geomap.landcover.overlay import overlaid
-from geomap.landcover.product import Product, require_comparable
+from geomap.landcover.product import Product, require_comparable, require_estimate
+from geomap.landcover.source import check_rasters
 
 GROUPS: Final = {
     "trees": "Tree cover (includes shade coffee and cocoa)",
@@ -32,9 +34,19 @@ GROUPS: Final = {
 MAP_COLUMNS: Final = ["cooperative_id", "product", "year", "group", "area_ha", "share"]
 AGREEMENT_COLUMNS: Final = ["compared_ha", "agreement", "agreement_low", "agreement_high", "basis"]
 
+MOST_OVERLAID: Final = 20_000
+"""Plots up to which maps are laid over one another; of more, the agreement has bounds alone."""
+
 _SURE: Final = 1e-6
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+class OtherMap(NamedTuple):
+    """A map beside the run's own: what its codes mean, and its files."""
+
+    product: Product
+    rasters: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -62,8 +74,10 @@ def several_maps(
     maps: Mapping[str, Sequence[Path]],
     products: Mapping[str, Product],
     *,
+    known: Mapping[str, Extraction] | None = None,
     overlay: bool = True,
     workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Several:
     """What several maps show of the plots, by cooperative, and on how much ground they agree.
 
@@ -72,6 +86,7 @@ def several_maps(
     plots : index plot_id (unique), EPSG:4326, valid outlines; cooperative_id.
     maps : product name → its rasters; two at least.
     products : product name → product.
+    known : product name → what `class_areas` found before.
     overlay : whether to lay the maps over one another where areas alone leave the agreement open; about a millisecond
         per such plot and map.
     workers : threads; never changes a result.
@@ -82,7 +97,11 @@ def several_maps(
     """
     chosen = {name: products[name] for name in sorted(maps)}
     require_other_products(list(chosen.values()))
-    found = {name: class_areas(plots, maps[name], chosen[name], workers=workers) for name in chosen}
+    found = {
+        name: (known or {}).get(name)
+        or class_areas(plots, maps[name], chosen[name], workers=workers, progress=progress)
+        for name in chosen
+    }
     groups = {name: group_areas(found[name].classes, chosen[name], plots.index) for name in chosen}
     agreed = agreement_bounds(groups)
     if overlay:
@@ -90,6 +109,27 @@ def several_maps(
     areas = _by_cooperative(groups, chosen, plots["cooperative_id"])
     said = join_findings([extraction.findings for extraction in found.values()])
     return Several(chosen, found, areas, agreed, said)
+
+
+def require_maps(own: Product, others: Sequence[OtherMap], crop: str) -> None:
+    """Raise where other maps cannot stand beside the run's own; reads no cell, so it costs nothing.
+
+    Raises
+    ------
+    RasterError : the run's own map again, two versions of one product, a map that cannot bear an estimate of the crop,
+        or a file that cannot be this product's map. CrsError : see `Rasters`.
+    """
+    for other in others:
+        if other.product.name == own.name:
+            raise RasterError(
+                f"{own.title} is the map of the run already.",
+                why="A map beside itself shows nothing.",
+                todo="Name another product, such as esri-lulc-2021 beside esa-worldcover-2021.",
+            )
+    require_other_products([own, *(other.product for other in others)])
+    for other in others:
+        require_estimate(other.product, crop)
+        check_rasters(other.rasters, other.product)
 
 
 def require_other_products(products: Sequence[Product]) -> None:

@@ -20,11 +20,11 @@ import geopandas as gpd
 import ground
 import numpy as np
 import peers
-from peers import ALONE, CLASSES, MEAN, timed, watched
+from peers import ALONE, CLASSES, MEAN, STATISTICS, timed, watched
 
 from geomap.engine import default_workers
 from geomap.landcover.extract import class_areas
-from geomap.landcover.layer import layer_means
+from geomap.landcover.layer import layer_means, layer_values
 from geomap.landcover.product import product
 from geomap.plots.formats import read_plots
 from geomap.plots.overlap import count_once
@@ -150,7 +150,7 @@ def other_shapes(made: Path, *, size: int, plots: int, huge: int, repeat: int) -
         os.sync()
         for name, table in shapes.items():
             what = f"{len(table):,} {name} on {metres}"
-            rows += _classes_of(table, raster, what, repeat) + _means_of(table, hills, what, repeat)
+            rows += _classes_of(table, raster, what, repeat) + _layer_of(table, hills, what, repeat)
     return rows
 
 
@@ -165,15 +165,20 @@ def _classes_of(table: gpd.GeoDataFrame, raster: Path, what: str, repeat: int) -
     ]
 
 
-def _means_of(table: gpd.GeoDataFrame, hills: Path, what: str, repeat: int) -> list[Row]:
-    ours, found = timed(lambda: layer_means(table, [hills]), repeat)
-    theirs, means = peers.both_strategies(ground.flat(table), hills, MEAN)
-    difference = peers.difference_of_means(found.values["mean"], means)
-    return [
-        plain(f"{what}: layer, s", ours),
-        at_least(f"{what}: layer, times as fast as exactextract", min(theirs.values()) / ours, 1),
-        at_most(f"{what}: layer, largest difference (share of mean)", difference, 1e-5),
-    ]
+def _layer_of(table: gpd.GeoDataFrame, hills: Path, what: str, repeat: int) -> list[Row]:
+    """A layer's means alone, and all that it tells of a plot, against the same of exactextract."""
+    rows = []
+    jobs = {"layer": (layer_means, MEAN), "layer with quantiles": (layer_values, STATISTICS)}
+    for name, (work, wanted) in jobs.items():
+        ours, found = timed(lambda work=work: work(table, [hills]), repeat)
+        theirs, means = peers.both_strategies(ground.flat(table), hills, wanted)
+        difference = peers.difference_of_means(found.values["mean"], means)
+        rows += [
+            plain(f"{what}: {name}, s", ours),
+            at_least(f"{what}: {name}, times as fast as exactextract", min(theirs.values()) / ours, 1),
+            at_most(f"{what}: {name}, largest difference (share of mean)", difference, 1e-5),
+        ]
+    return rows
 
 
 def checks(made: Path, *, size: int, plots: int) -> list[Row]:

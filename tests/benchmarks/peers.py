@@ -17,7 +17,8 @@ import pandas as pd
 import rasterstats
 
 from geomap.engine import ordered_map
-from geomap.landcover.extract import NO_DATA, _outlines, _tasks
+from geomap.landcover.blocks import outlines_on, tasks_on
+from geomap.landcover.extract import NO_DATA
 from geomap.landcover.product import Product
 from geomap.landcover.source import Rasters
 
@@ -30,6 +31,8 @@ CLASSES = [f"{name}({BY_AREA})" for name in ("unique", "frac", "count")]
 """Classes, their shares and the covered ground per plot: what exactextract needs to give hectares per class."""
 MEAN = ["mean"]
 """Without weights by area, which is exactextract's quickest."""
+STATISTICS = ["mean", "min", "max", *(f"quantile(q={q})" for q in (0.1, 0.5, 0.9))]
+"""All that a layer tells of a plot."""
 
 
 def timed(work: Callable[[], Any], repeat: int = 1) -> tuple[float, Any]:
@@ -47,13 +50,11 @@ def decode_only(plots: gpd.GeoDataFrame, raster: Path, legend: Product) -> float
     """Seconds to decode the blocks that the plots touch, with the threads that extraction uses, and nothing else."""
     with Rasters([raster], legend) as opened:
         (grid,) = opened.grids
-        tasks = list(_tasks(_outlines(plots.geometry.to_numpy(), grid).bounds, grid))
+        tasks = list(tasks_on(outlines_on(plots.geometry.to_numpy(), grid).bounds, grid))
         start = time.perf_counter()
 
         def read(task: Any) -> int:
-            top, left = int(task.boxes[:, 0].min()), int(task.boxes[:, 2].min())
-            bottom, right = int(task.boxes[:, 1].max()), int(task.boxes[:, 3].max())
-            return opened.read(grid, (top, left), (bottom - top, right - left), legend.nodata).size
+            return opened.read(grid, *task.window, legend.nodata).size
 
         deque(ordered_map(read, tasks), maxlen=0)
         return time.perf_counter() - start
