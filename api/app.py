@@ -21,6 +21,7 @@ from api.log import log_fault
 from api.metrics import Metrics
 from api.observe import Observe
 from api.pages import router as pages
+from api.paths import KeepSlashes
 from api.routes import (
     cooperatives,
     decisions,
@@ -37,9 +38,11 @@ from api.routes import (
     releases,
     runs,
     session,
+    tiles,
     tokens,
 )
 from api.settings import Settings
+from api.tiles import TileMemory
 from api.worker import DRAIN_S, Worker
 from geomap.store import Store, open_store
 from geomap.store.setup import require_ready
@@ -60,6 +63,7 @@ ROUTES: Final = (
     evidence,
     decisions,
     rasters,
+    tiles,
     runs,
     releases,
     jobs,
@@ -98,6 +102,7 @@ def create_app(settings: Settings | None = None, *, store: Store | None = None) 
         lifespan=_lifespan,
     )
     app.state.settings, app.state.store, app.state.metrics = settings, store, Metrics()
+    app.state.tiles = TileMemory(settings.tile_memory_mb * 1_000_000)
     app.state.worker_thread = None
     app.state.worker = None if store is None else Worker(store, settings.work_dir)
     add_error_handlers(app)
@@ -111,6 +116,7 @@ def create_app(settings: Settings | None = None, *, store: Store | None = None) 
 
 def _add_middleware(app: FastAPI, settings: Settings, store: Store | None) -> None:
     """From the inside to the outside: who is added last sees a request first."""
+    app.add_middleware(KeepSlashes)
     app.add_middleware(Idempotency, store=store)
     app.add_middleware(Limits, settings=settings)
     app.add_middleware(Identify, settings=settings, store=store)

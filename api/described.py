@@ -55,3 +55,6 @@ FILE: Final[Answers] = {
     },
     304: _UNCHANGED,
 }
+PICTURE: Final[Answers] = {200: {"content": _binary("image/png")}, 304: _UNCHANGED}
+VECTOR_TILE: Final[Answers] = {200: {"content": _binary("application/vnd.mapbox-vector-tile")}, 304: _UNCHANGED}
+PMTILES: Final[Answers] = {200: {"content": _binary("application/vnd.pmtiles")}, 304: _UNCHANGED}

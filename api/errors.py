@@ -1,5 +1,6 @@
 """Errors of the service: one table says the status, and every body is {code, detail, where}."""
 
+import errno
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Final
@@ -38,6 +39,7 @@ from geomap.store.errors import (
 )
 from geomap.store.given import ShapeError, TextError
 from geomap.store.jobs import ClaimLostError, InputChangedError, JobDiedError
+from geomap.supply.compare import NotComparableError
 
 
 class Problem(BaseModel):
@@ -72,6 +74,12 @@ class RepeatedKeyError(GeomapError):
     code = "repeated_key"
 
 
+class DiskFullError(GeomapError):
+    """The work folder is full, or cannot be written; nothing was kept."""
+
+    code = "disk_full"
+
+
 class PortError(GeomapError):
     """A port that is taken, or may not be opened; told on the command line alone."""
 
@@ -88,6 +96,7 @@ STATUS: Final[Mapping[type[GeomapError], HTTPStatus]] = {
     RasterError: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnknownNameError: HTTPStatus.UNPROCESSABLE_ENTITY,
     NumberError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotComparableError: HTTPStatus.UNPROCESSABLE_ENTITY,
     PlotRefusedError: HTTPStatus.UNPROCESSABLE_ENTITY,
     TextError: HTTPStatus.UNPROCESSABLE_ENTITY,
     ShapeError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -105,6 +114,7 @@ STATUS: Final[Mapping[type[GeomapError], HTTPStatus]] = {
     StoreBusyError: HTTPStatus.SERVICE_UNAVAILABLE,
     StoreDamagedError: HTTPStatus.SERVICE_UNAVAILABLE,
     StoreFullError: HTTPStatus.INSUFFICIENT_STORAGE,
+    DiskFullError: HTTPStatus.INSUFFICIENT_STORAGE,
     JobDiedError: HTTPStatus.INTERNAL_SERVER_ERROR,
     ClusterError: HTTPStatus.INTERNAL_SERVER_ERROR,
     PortError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -135,6 +145,7 @@ _HEADERS: Final[Mapping[type[GeomapError], Mapping[str, str]]] = {
     BusyError: {"Retry-After": str(RETRY_S)},
 }
 _LONGEST: Final = 200
+_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -142,6 +153,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(GeomapError, _on_geomap_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(OSError, _on_os_error)
     app.add_exception_handler(Exception, _on_fault)
 
 
@@ -194,8 +206,28 @@ def _words(fault: Mapping[str, str]) -> str:
     return plain(told, limit=_LONGEST)
 
 
-async def _on_http_error(_request: Request, error: Exception) -> JSONResponse:
+async def _on_os_error(request: Request, error: Exception) -> JSONResponse:
+    """A disk that is full or read-only is the operator's to free; anything else is a fault of ours."""
+    if not _is_disk_full(error):
+        return await _on_fault(request, error)
+    log_fault(error)
+    return error_answer(
+        DiskFullError(
+            "The disk of the service is full, or cannot be written.",
+            why="Nothing was kept.",
+            todo="Ask the operator to free some space, then send it again.",
+        )
+    )
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in _DISK_FULL
+
+
+async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if _is_disk_full(error.__cause__):  # a form that could not be laid down while it came
+        return await _on_os_error(request, error.__cause__)  # type: ignore[arg-type]
     return http_answer(error.status_code, plain(error.detail, limit=_LONGEST), error.headers)
 
 

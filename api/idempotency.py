@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
+from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -122,7 +123,7 @@ def _fingerprint(scope: Scope, body: bytes) -> str:
 
 
 def _is_form(scope: Scope) -> bool:
-    return Headers(scope=scope).get("content-type", "").startswith(FORM)
+    return parse_options_header(Headers(scope=scope).get("content-type", ""))[0] == FORM.encode()
 
 
 def _of_bytes(body: bytes, receive: Receive) -> Receive:

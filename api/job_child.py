@@ -2,7 +2,7 @@
 
 The folder holds `request.json` (of `api.worker`) and `inputs`. It knows no store and no secret, works within limits of
 memory, processor time and file size, and ends with the process that started it. Its progress goes to stdout as lines of
-JSON. At its end `answer.json` says {} or the error; `results` is what `geomap.store.runs.add_run` reads.
+JSON. At its end `answer.json` says {} or the error; `results` is what `geomap.store.publishing.made_ready` reads.
 """
 
 import contextlib

@@ -146,6 +146,10 @@ class NewRun(Body):
     title: Text = ""
 
 
+Section = Literal["members", "shock_year", "available", "accuracy", "shared"]
+"""What of the whole cooperative stands beside the signed totals of a release."""
+
+
 class NewRelease(Body):
     """What is to be released of a run, and who signs it."""
 
@@ -157,7 +161,7 @@ class NewRelease(Body):
     date: datetime.date | None = Field(default=None, description="The day of signing where none is given")
     min_members: Annotated[int, Field(ge=5, le=1_000)] = Field(default=10, description="Fewest members of a number")
     new_line: bool = Field(default=False, description="Judge it by no earlier release; for other buyers alone")
-    leave_out: Annotated[list[Literal["members", "shock_year", "available", "accuracy"]], Field(max_length=4)] = Field(
+    leave_out: Annotated[list[Section], Field(max_length=5)] = Field(
         default_factory=list, description="Signed figures that stay with the office"
     )
     note: Text = Field(default="", description="For buyers")

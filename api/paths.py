@@ -1,8 +1,15 @@
-"""The parts of addresses: ids that the service made up, and ids that are the cooperative's own."""
+"""The parts of addresses: ids that the service made up, and ids that are the cooperative's own.
+
+An office's own id may hold a slash ("LP/12", even "P/history"). In an address it is sent as %2F and is one part of it;
+a slash that is sent as such always divides parts.
+"""
 
 from typing import Annotated, Final
+from urllib.parse import unquote
 
 from fastapi import Path
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.models import PRINTABLE
 
@@ -21,3 +28,34 @@ PlotId = Annotated[
 FileName = Annotated[str, Path(max_length=200, pattern=r"^[A-Za-z0-9_.-]+$", description="Name of the table or file")]
 OF: Final = "/cooperatives/{cooperative_id}"
 """How every address within a cooperative begins."""
+_SLASH: Final = "\udc2f"
+"""A slash within a part, between the two below: a lone surrogate, which no address can be decoded to."""
+
+
+class KeepSlashes:
+    """Middleware before the routes: without it %2F is decoded to a slash like those that divide the address."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw: bytes = scope.get("raw_path") or b""
+        if scope["type"] == "http" and raw.startswith(b"/cooperatives/") and b"%" in raw:
+            parts = raw.decode("latin-1").split("/")
+            scope = {**scope, "path": "/".join(unquote(part).replace("/", _SLASH) for part in parts)}
+        await self.app(scope, receive, send)
+
+
+class _OwnId(Convertor[str]):
+    """`{member_id:own}`: one part of an address, whatever it holds."""
+
+    regex = "[^/]+"
+
+    def convert(self, value: str) -> str:
+        return value.replace(_SLASH, "/")
+
+    def to_string(self, value: str) -> str:
+        return value.replace("/", "%2F")
+
+
+register_url_convertor("own", _OwnId())

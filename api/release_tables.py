@@ -1,13 +1,21 @@
 """The tables of a release as buyers get them: nothing but its content, in kilograms, bags and containers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from api.columns import Docs
-from geomap.outputs.units import CONTAINER_BAGS, reader_unit
+from geomap import reference
+from geomap.errors import UnknownNameError
+from geomap.outputs.units import reader_unit
+from geomap.supply.crops import conversion
 
 Row = dict[str, Any]
 Content = Mapping[str, Any]
+EXPORTABLE: Final = "exportable-green"
+CONTAINER_KG: Final = 19_250.0
+"""Green coffee in bags that a container of 20 feet holds: 275 bags of 70 kg, as the trade counts them, or 320 of 60 kg.
+Source: contracts of the trade; The Coffee Guide of the International Trade Centre has 21,000 kg for coffee in bulk."""
+_BAGS_STEP: Final = 5
 
 _NUMBER: Final[Docs] = {
     "members": ("count", "How many members, to the next five below; '<10' where they are fewer"),
@@ -39,6 +47,13 @@ COLUMNS: Final[Mapping[str, Docs]] = {
         "rest": ("", "Whether finer cells inside it are told by themselves and left out of it"),
         **{side: ("degrees", f"Its {side}ern edge (EPSG:4326)") for side in ("west", "south", "east", "north")},
         **{name: _NUMBER[name] for name in ("members", "mean_kg", "base_kg", "mean_bags", "status")},
+    },
+    "past_seasons": {
+        "season": ("", "Season that was predicted from those before it"),
+        "predicted_kg": ("kg", "What was predicted; three digits that count, as all columns here"),
+        "predicted_p10_kg": ("kg", "Low case of the prediction: 1 of 10 seasons is below"),
+        "predicted_p90_kg": ("kg", "High case of the prediction: 1 of 10 seasons is above"),
+        "delivered_kg": ("kg", "What members delivered"),
     },
     "shock_year": {
         "case": ("", "shock year (rust, frost, drought) or declared damage"),
@@ -78,6 +93,12 @@ COLUMNS: Final[Mapping[str, Docs]] = {
 }
 """Table → column → unit and meaning; tables of attributes (by_…) have the columns of `PART`."""
 PART: Final = _PART
+SHAPES: Final[Docs] = {
+    "cell": ("", "Size in kilometres, western and southern edge"),
+    **COLUMNS["cells"],
+    "geometry": ("degrees", "The cell without finer ones that are told by themselves (EPSG:4326)"),
+}
+"""Columns of the cells where they are asked for as shapes."""
 
 
 def table_names(content: Content) -> list[str]:
@@ -108,18 +129,82 @@ def rows_of(content: Content, name: str, *, before: Content | None = None) -> li
         "shock_year": lambda: _counted(signed["shock_year"] or [], unit),
         "available": lambda: _counted(signed["available"] or [], unit, of="available_kg", into="available_bags"),
         "accuracy": lambda: list((signed["accuracy"] or {}).get("scores", [])),
+        "past_seasons": lambda: list((signed["accuracy"] or {}).get("seasons", [])),
         "changes": lambda: changes(before, content),
     }
     return tables[name]() if name in tables else _counted(by[name], unit)
 
 
+def shapes_of(rows: Sequence[Row], cells: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Rows of map cells with their outlines (WKB); a rest without the finer cells in it, of which `cells` has all."""
+    import shapely
+
+    boxes = [shapely.box(*(cell[side] for side in ("west", "south", "east", "north"))) for cell in cells]
+    found = []
+    for row in rows:
+        shape = shapely.box(row["west"], row["south"], row["east"], row["north"])
+        finer = [box for box, cell in zip(boxes, cells, strict=True) if cell["size_km"] < row["size_km"]]
+        if row["rest"]:
+            inside = [box for box in finer if shape.contains(box.centroid)]
+            shape = shapely.difference(shape, shapely.union_all(inside))
+        name = f"{row['size_km']}:{row['west']:.4f}:{row['south']:.4f}"
+        found.append({**row, "cell": name, "geometry": shapely.to_wkb(shape)})
+    return found
+
+
 def buyers_unit(crop: str, country: str, form: str, settings: Mapping[str, Any]) -> Row | None:
     """What buyers count in, for the content of a release; None where no weight is known."""
     told = {name: value for name, value in settings.items() if value not in (None, "")}
+    coffee = crop.startswith("coffee")
+    if coffee:
+        told.setdefault("bag_kg", bag_kg(country))
     unit = reader_unit(crop, country, form, told=told, reader="buyer")
     if unit is None:
         return None
-    return {**unit._asdict(), "container_bags": CONTAINER_BAGS if crop.startswith("coffee") else None}
+    return {**unit._asdict(), "container_bags": container_bags(unit.size_kg) if coffee else None}
+
+
+def bag_kg(country: str) -> float:
+    """Kilograms of green coffee in a bag of this country's exports.
+
+    Examples
+    --------
+    >>> bag_kg("HN"), bag_kg("CO"), bag_kg("ET")
+    (69.0, 70.0, 60.0)
+    """
+    bags = reference.table("bags").fillna({"country": ""}).set_index("country")["bag_kg"]
+    return float(bags.get(country, bags[""]))
+
+
+def container_bags(size_kg: float) -> int:
+    """Bags of this weight in a container of 20 feet, to the next five below (`CONTAINER_KG`).
+
+    Examples
+    --------
+    >>> container_bags(60.0), container_bags(69.0), container_bags(70.0)
+    (320, 275, 275)
+    """
+    return int(CONTAINER_KG / size_kg / _BAGS_STEP) * _BAGS_STEP
+
+
+def exportable_form(crop: str, form: str, settings: Mapping[str, Any]) -> Row | None:
+    """How kilograms of a form lead to exportable green coffee: form, factor, told, source, support; None: no coffee.
+
+    Examples
+    --------
+    >>> exportable_form("coffee", "green", {})["factor"], exportable_form("cocoa", "dry", {})
+    (0.90625, None)
+    """
+    own = (settings.get("outturn_from") or "parchment", settings.get("outturn_to") or "green")
+    if settings.get("outturn") and own == (form, EXPORTABLE):
+        factor, told = float(settings["outturn"]), {"told": True, "source": "", "support": "strong"}
+        return {"form": EXPORTABLE, "factor": factor, **told}
+    try:
+        found = conversion(crop, form, EXPORTABLE)
+    except UnknownNameError:
+        return None
+    told = {"told": False, "source": found.source, "support": found.support}
+    return {"form": EXPORTABLE, "factor": found.factor, **told}
 
 
 def changes(before: Content | None, content: Content) -> list[Row]:

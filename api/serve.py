@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import tempfile
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Final
@@ -42,6 +43,7 @@ def serve_local(store_url: str, *, port: int | None = None) -> None:
     listener = listen(HERE, port)
     app, link = local_app(store, listener.getsockname()[1])
     log_to_stderr()
+    stay_in(app.state.settings)
     print(f"geomap runs on this computer. Open:\n\n    {link}\n\nThe link works once, for five minutes. Ctrl+C stops.")  # noqa: T201
     _run(app, listener)
 
@@ -61,6 +63,7 @@ def serve(store_url: str, *, host: str = HERE, port: int = PORT, worker: bool = 
     """Serve everyone who has a token, behind a proxy that speaks TLS; blocks until it is told to stop."""
     log_to_stderr()
     settings = Settings().model_copy(update={"worker": worker})
+    stay_in(settings)
     if not settings.hosts:
         log_event("any_name", todo="Set GEOMAP_API_HOSTS to the names under which the service is called.")
     _run(create_app(settings, store=open_store(store_url)), listen(host, port))
@@ -69,9 +72,20 @@ def serve(store_url: str, *, host: str = HERE, port: int = PORT, worker: bool = 
 def work(store_url: str) -> None:
     """Work on jobs of a store until SIGTERM or SIGINT, then let the running one end."""
     log_to_stderr()
-    store = open_store(store_url)
+    store, settings = open_store(store_url), Settings()
+    stay_in(settings)
     require_ready(store)
-    run_until_told(Worker(store, Settings().work_dir))
+    run_until_told(Worker(store, settings.work_dir))
+
+
+def stay_in(settings: Settings) -> None:
+    """Have this process lay all it lays down for a while into the work folder: files while they come, too.
+
+    They may name people, and the operator chose that folder for them and sees to its room.
+    """
+    with suppress(OSError):  # /health/ready tells
+        settings.work_dir.mkdir(parents=True, exist_ok=True)
+    tempfile.tempdir = str(settings.work_dir)
 
 
 def listen(host: str, port: int | None) -> socket.socket:

@@ -39,6 +39,12 @@ class Settings(BaseSettings):
     open_metrics: bool = Field(
         default=False, description="Whether /metrics needs no token; only where nobody outside can reach it"
     )
+    basemap: str = Field(
+        default="",
+        description="Pictures under the served maps, such as https://server/{z}/{x}/{y}.png; empty: none, and no "
+        "browser asks anybody but this service",
+    )
+    basemap_credit: str = Field(default="", description="Whom to name beside the basemap")
     worker: bool = Field(default=True, description="Whether this process also works on jobs")
     json_bytes: int = Field(default=1_000_000, gt=0, description="Most bytes of a request that is no file")
     upload_bytes: int = Field(default=UPLOAD_CAPS.file_bytes, gt=0, description="Most bytes of a file that is sent")
@@ -50,3 +56,6 @@ class Settings(BaseSettings):
     body_grace_s: float = Field(default=10.0, gt=0, description="Seconds before a slow request is held to the pace")
     body_pace: float = Field(default=2_000.0, gt=0, description="Bytes per second that a request must come with")
     body_s: float = Field(default=1_800.0, gt=0, description="Seconds in which a request must be complete")
+    tile_memory_mb: int = Field(
+        default=512, gt=0, description="Most memory for maps of plots, in megabytes; the latest map is kept in any case"
+    )

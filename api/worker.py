@@ -18,8 +18,9 @@ from api.job_child import INPUTS, REQUEST, RESULTS
 from api.job_inputs import Pinned, prepare
 from api.job_process import COMMAND, JOB_LIMITS, StoppedError, run_child
 from geomap.errors import GeomapError
-from geomap.sandbox import Limits, is_leftover
+from geomap.sandbox import DAY_S, PREFIX, Limits, is_leftover
 from geomap.store import Scope, Store
+from geomap.store.erase import clean_pages
 from geomap.store.errors import StoreBusyError, StoreError
 from geomap.store.jobs import (
     LEASE_S,
@@ -42,11 +43,14 @@ from geomap.store.jobs import (
 BEAT_S: Final = 10.0
 DRAIN_S: Final = 30.0
 UPLOAD_AGE_S: Final = 3_600.0
+"""Seconds after which nobody can be reading a file that was sent; only a killed service leaves it so long."""
 LEAST_ROOM: Final = 50_000_000
 """Bytes that must be free in the work folder before a job is begun."""
-"""Seconds after which nobody can be reading a file that was sent; only a killed service leaves it so long."""
-_OF_REQUESTS: Final = ("geomap-upload-*", "geomap-export-*", "geomap-explain-*")
-"""Folders of requests that are under way: names of people stand in them."""
+_OF_REQUESTS: Final = {
+    **dict.fromkeys(("geomap-upload-*", "geomap-export-*", "geomap-explain-*"), UPLOAD_AGE_S),
+    f"{PREFIX}*": DAY_S,  # of readers; where the folder is the system's, those of other programs may read for long
+}
+"""Folders of requests that are under way, and their age when nobody can be: names of people stand in them."""
 _SWEEP_S: Final = 3_600.0
 _TICK_S: Final = 1.0
 _PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -163,17 +167,18 @@ class Worker:
             return job(tx, cooperative_id, asked["job_id"])
 
     def sweep(self) -> None:
-        """Remove folders of jobs that no worker holds any more, and of requests that a killed service left."""
+        """Remove what no worker holds any more and what a killed service left; empty SQLite's journal of the erased."""
         self.work_dir.mkdir(parents=True, exist_ok=True)
         for folder in sorted(self.work_dir.glob("geomap-job.*")):
             named = _FOLDER.fullmatch(folder.name)
             held = is_held(self.store, named[1], int(named[2])) if named else None
             if held is False or (held is None and is_leftover(folder)):  # unknown: perhaps of another store
                 shutil.rmtree(folder, ignore_errors=True)
-        for name in _OF_REQUESTS:
+        for name, age_s in _OF_REQUESTS.items():
             for folder in sorted(self.work_dir.glob(name)):
-                if is_leftover(folder, age_s=UPLOAD_AGE_S):
+                if is_leftover(folder, age_s=age_s):
                     shutil.rmtree(folder, ignore_errors=True)
+        clean_pages(self.store)
 
     def _has_room(self) -> bool:
         """Whether jobs can be laid down; without it they wait, for it is no fault of theirs."""

@@ -20,7 +20,7 @@ from geomap.store.scope import Transaction
 
 router = APIRouter(tags=["members"])
 ALL = f"{OF}/members"
-ONE = f"{ALL}/{{member_id:path}}"
+ONE = f"{ALL}/{{member_id:own}}"
 CONSENTS = f"{ONE}/consents"
 
 

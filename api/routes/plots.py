@@ -24,7 +24,7 @@ from geomap.store.scope import Transaction
 
 router = APIRouter(tags=["plots"])
 ALL = f"{OF}/plots"
-ONE = f"{ALL}/{{plot_id:path}}"
+ONE = f"{ALL}/{{plot_id:own}}"
 BoxText = Annotated[
     str | None, Query(max_length=200, description="west,south,east,north in degrees; plots that touch it")
 ]
@@ -95,15 +95,33 @@ def put(
 ) -> Response:
     if body.properties.plot_id not in (None, plot_id):
         raise ConflictError("The plot_id of the Feature is not that of the address.", todo="Send one and the same.")
-    version = version_to_change(request)
+    row, is_new, findings = change_plot(
+        asked, cooperative_id, plot_id, body.model_dump(), version=version_to_change(request)
+    )
+    return _one(request, row, status=201 if is_new else 200, findings=findings)
+
+
+def change_plot(
+    asked: Asked, cooperative_id: str, plot_id: str, sent: Row, *, version: int | None
+) -> tuple[dict[str, Any], bool, list[dict[str, Any]]]:
+    """The plot after it was added or replaced, whether it is new, and the findings on it.
+
+    Parameters
+    ----------
+    sent : a GeoJSON Feature of plain values. version : as for `put_plot`.
+
+    Raises
+    ------
+    PlotRefusedError : it cannot be counted as it is. ChangedError : another version stands there.
+    """
     with asked.store.read(asked.scope) as tx:
         country = cooperative(tx, cooperative_id)["country"]
-    given, findings = checked_plot(plot_id, body.model_dump(), country=country)
+    given, findings = checked_plot(plot_id, sent, country=country)
     with asked.store.begin(asked.scope) as tx:
         is_new = not _is_there(tx, cooperative_id, plot_id)
         row = put_plot(tx, cooperative_id, plot_id, given, version=version)
         audit.record(tx, "plots.change", cooperative_id=cooperative_id, object=plot_id)
-    return _one(request, row, status=201 if is_new else 200, findings=findings)
+    return row, is_new, findings
 
 
 @router.delete(ONE, status_code=204, summary="End a plot; its history stays")

@@ -1,17 +1,18 @@
 """Releases: what an office signs of a run, and what buyers see of it; never anything of the run itself."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request, Response
 
 from api.access import OFFICE, Asked, may
-from api.answers import Page, invalid, listed, shown
+from api.answers import Page, invalid, listed, shown, wanted_format
 from api.columns import Docs, cut
 from api.described import TABLE, THING
 from api.models import NewRelease
 from api.paths import OF, CooperativeId, FileName, ReleaseId
-from api.release_tables import buyers_unit, columns_of, rows_of, table_names
+from api.release_tables import SHAPES, buyers_unit, columns_of, exportable_form, rows_of, shapes_of, table_names
 from geomap.store import audit
 from geomap.store.cooperatives import cooperative
 from geomap.store.errors import NotFoundError
@@ -81,7 +82,7 @@ def add(
     with asked.store.begin(asked.scope) as tx:
         draft = draft_of(tx, cooperative_id, body)
         row, seen, is_new = sign(tx, cooperative_id, draft, signed_by=body.signed_by, note=body.note)
-    told = {**_as_told(seen), "release": _one(asked, row)}
+    told = {**_as_told(seen), "release": one(asked, row)}
     answer = shown(request, told, status=201 if is_new else 200)
     answer.headers["Location"] = f"{request.url.path}/{row['release_id']}"
     return answer
@@ -99,6 +100,7 @@ def draft_of(tx: Transaction, cooperative_id: str, body: NewRelease) -> Draft:
         new_line=body.new_line,
         leave_out=frozenset(body.leave_out),
         unit=buyers_unit(of["crop"], country, of["form"], owner["settings"]),
+        exportable=exportable_form(of["crop"], of["form"], owner["settings"]),
     )
 
 
@@ -120,10 +122,20 @@ def read(
     release_id: ReleaseId,
     asked: Annotated[Asked, may("releases.read")],
 ) -> Response:
+    return shown(request, look(asked, cooperative_id, release_id))
+
+
+def look(asked: Asked, cooperative_id: str, release_id: str) -> Row:
+    """A release as whoever asks may see it, and the office is told who looked.
+
+    Raises
+    ------
+    NotFoundError : there is none within reach.
+    """
     with asked.store.read(asked.scope) as tx:
         row = release(tx, cooperative_id, release_id)
-    _tell_office(asked, cooperative_id, row)
-    return shown(request, _one(asked, row))
+    tell_office(asked, [row])
+    return one(asked, row)
 
 
 @router.get(f"{ONE}/tables/{{name}}", summary="One table of a release, with units and meanings", responses=TABLE)
@@ -142,11 +154,14 @@ def read_table(
         earlier = release_before(tx, cooperative_id, content["number"]) if name == "changes" else None
     if name not in table_names(content):
         raise NotFoundError("The release has no such table.")
-    _tell_office(asked, cooperative_id, row)
+    tell_office(asked, [row])
     start = max(page.number(), 0)
     rows = rows_of(content, name, before=None if earlier is None else earlier["content"])[start:]
     following = start + page.limit if len(rows) > page.limit else None
-    return listed(request, rows[: page.limit], columns=columns_of(name), name=name, next=following)
+    shown_rows, columns = rows[: page.limit], columns_of(name)
+    if name == "cells" and wanted_format(request, default="json", shapes=True).startswith("geo"):
+        shown_rows, columns = shapes_of(shown_rows, content["cells"]), SHAPES
+    return listed(request, shown_rows, columns=columns, name=name, next=following)
 
 
 @router.delete(ONE, summary="Withdraw a release: buyers see it no more")
@@ -157,33 +172,33 @@ def delete(
     asked: Annotated[Asked, may("releases.withdraw")],
 ) -> Response:
     with asked.store.begin(asked.scope) as tx:
-        return shown(request, _one(asked, withdraw(tx, cooperative_id, release_id)))
+        return shown(request, one(asked, withdraw(tx, cooperative_id, release_id)))
 
 
 @router.get("/portfolio", summary="The last release of each cooperative that you may see, added up", responses=THING)
 def read_portfolio(request: Request, asked: Annotated[Asked, may("portfolio.read")]) -> Response:
     with asked.store.read(asked.scope) as tx:
         rows = latest_releases(tx)
-    for row in rows:
-        _tell_office(asked, row["cooperative_id"], row)
-    each = [{"cooperative_id": row["cooperative_id"], **_one(asked, row)} for row in rows]
+    tell_office(asked, rows)
+    each = [{"cooperative_id": row["cooperative_id"], **one(asked, row)} for row in rows]
     return shown(request, {"releases": each, "groups": portfolio([row["content"] for row in rows])})
 
 
-def _tell_office(asked: Asked, cooperative_id: str, row: Row) -> None:
-    """Write down who else looked at a release; the reach is narrowed to this cooperative's log."""
-    if asked.scope.role in OFFICE:
+def tell_office(asked: Asked, rows: Sequence[Row]) -> None:
+    """Write down who else looked at releases; the reach is narrowed to the logs of their cooperatives."""
+    if asked.scope.role in OFFICE or not rows:
         return
-    narrow = replace(asked.scope, cooperatives=frozenset({cooperative_id}), released=frozenset())
+    narrow = replace(asked.scope, cooperatives=frozenset(row["cooperative_id"] for row in rows), released=frozenset())
     with asked.store.begin(narrow) as tx:
-        audit.record(tx, "releases.read", cooperative_id=cooperative_id, object=row["release_id"])
+        for row in rows:
+            audit.record(tx, "releases.read", cooperative_id=row["cooperative_id"], object=row["release_id"])
 
 
 def _docs(asked: Asked) -> Docs:
     return FOR_OFFICE if asked.scope.role in OFFICE else FOR_ALL
 
 
-def _one(asked: Asked, row: Row) -> Row:
+def one(asked: Asked, row: Row) -> Row:
     """A release as whoever asks may see it: its content, and to the office what it was made of."""
     content = row["content"]
     own = {name: {**content, **row}[name] for name in _docs(asked)}

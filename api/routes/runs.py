@@ -236,7 +236,7 @@ def list_plots(
     return listed(request, rows, columns=columns, name="plots", next=following, default="geojson")
 
 
-@router.get(f"{ONE}/plots/{{plot_id:path}}", summary="How the potential of one plot came about", responses=THING)
+@router.get(f"{ONE}/plots/{{plot_id:own}}", summary="How the potential of one plot came about", responses=THING)
 def explain(
     request: Request,
     cooperative_id: CooperativeId,

@@ -1,6 +1,7 @@
 """Sessions of a browser: begun with a token or a single-use code, kept by a cookie, ended by either."""
 
-from typing import Annotated
+from http import HTTPStatus
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
@@ -13,6 +14,7 @@ from api.settings import Settings
 from geomap.store.sessions import begin_session, end_session, exchange_code
 
 HOME = "/"
+_PREFETCH: Final = frozenset({"prefetch", "prerender"})
 router = APIRouter(tags=["access"])
 
 
@@ -55,7 +57,13 @@ def end(request: Request, asked: Annotated[Asked, may("session.end")]) -> Respon
 
 @router.get("/enter", dependencies=[public()], include_in_schema=False)
 def enter(request: Request, code: Annotated[str, Query(max_length=100)]) -> Response:
-    """The page behind the link that `geomap serve` prints: its code opens one session, once."""
+    """The page behind the link that `geomap serve` prints: its code opens one session, once.
+
+    The link lies on the terminal of whoever started the service, and works from the same computer alone; so it is
+    followed at one click. A browser that only fetches ahead is sent away, and its code still opens.
+    """
+    if _PREFETCH & {word.strip() for name in ("sec-purpose", "purpose") for word in _words(request, name)}:
+        return Response(status_code=HTTPStatus.SERVICE_UNAVAILABLE, headers={"Cache-Control": "no-store"})
     settings, store = request.app.state.settings, request.app.state.store
     if store is None:
         raise NotReadyError("The service has no store.", todo="Set GEOMAP_API_STORE.")
@@ -65,6 +73,10 @@ def enter(request: Request, code: Annotated[str, Query(max_length=100)]) -> Resp
             "The link was used before, or is too old.", todo="Start `geomap serve` again for a new one."
         )
     return with_cookie(RedirectResponse(HOME, status_code=303), settings, secret)
+
+
+def _words(request: Request, name: str) -> list[str]:
+    return request.headers.get(name, "").lower().replace(";", ",").split(",")
 
 
 def with_cookie(answer: Response, settings: Settings, secret: str) -> Response:

@@ -30,6 +30,7 @@ from geomap.commands.options import (
     Matches,
     MembersFile,
     MembersMapping,
+    OtherMapFiles,
     PlotsFile,
     ProductName,
     RasterFiles,
@@ -40,6 +41,7 @@ from geomap.commands.options import (
     brought,
     cluster_of,
     legend_of,
+    other_maps_of,
     rasters_of,
     reading,
 )
@@ -126,6 +128,7 @@ def estimate(
     yields: Yields = None,
     yield_raster: YieldRasters = None,
     layer: Layers = None,
+    other_map: OtherMapFiles = None,
     local_sample: LocalSample = None,
     delivered_share: DeliveredShare = None,
     as_of: AsOf = None,
@@ -140,6 +143,9 @@ def estimate(
     cluster_dir: ClusterFolder = None,
     donor_map: Annotated[
         bool, typer.Option("--donor-map", help="Leave a map for a donor too: 300-dpi PNG and PDF, no plots, no names.")
+    ] = False,
+    workbook: Annotated[
+        bool, typer.Option("--workbook", help="Leave office.xlsx for more than 20,000 plots or members too.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -185,11 +191,13 @@ def estimate(
             ),
             workers=workers,
             layers=layers_given(layer or ()),
+            other_maps=other_maps_of(other_map),
             cluster=cluster_of(cluster, cluster_dir),
             progress=progress,
         )
         progress("writing", 0, 1)
-        write_run(run, out, donor_map=donor_map, language=language, reader=reader)  # type: ignore[arg-type]  # checked there
+        papers = {"donor_map": donor_map, "language": language, "reader": reader, "workbook": workbook}
+        write_run(run, out, **papers)  # type: ignore[arg-type]  # checked there
         progress("writing", 1, 1)
     if as_json:
         say_json(run.summary)
@@ -230,11 +238,21 @@ def _say_run(run: "Run", out: Path) -> None:
     say_table(["cooperative", "members mapped", "ha", f"potential, kg {form}", "8 of 10 seasons between"], rows)
     if run.outlook is not None and run.outlook.has_supply:
         _say_supply(run, form)
+    if run.other_maps is not None:
+        _say_other_maps(run)
     if run.summary["evidence"] == "country averages":
         say("These numbers come from country averages, not from deliveries.")
     for warning in run.summary["warnings"]:
         say(f"Note: {warning}")
     say(f"Open {out / 'report.html'} first, then {out / 'map_internal.html'}.")
+
+
+def _say_other_maps(run: "Run") -> None:
+    """What another map would do to the potential, and on how much ground the maps agree."""
+    told = run.summary["other_maps"]
+    say("")
+    for sentence in (told["agreement"], *told["choice"][-1:]):
+        say(sentence)
 
 
 def _say_supply(run: "Run", form: str) -> None:

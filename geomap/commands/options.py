@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from geomap.engine import Progress
     from geomap.landcover.partitions import Cluster
     from geomap.landcover.product import Product
+    from geomap.landcover.several import OtherMap
     from geomap.supply.brought import Brought
 
 PlotsFile = Annotated[
@@ -112,6 +113,14 @@ Layers = Annotated[
     list[str] | None,
     typer.Option("--layer", metavar="NAME=FILE", help="Another raster, such as altitude=dem.tif; again for each."),
 ]
+OtherMapFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--other-map",
+        metavar="PRODUCT=FILE",
+        help="A map of another product, to stand beside the run's own; again for each tile or product.",
+    ),
+]
 LocalSample = Annotated[
     Path | None,
     typer.Option("--local-sample", metavar="FILE", help="Sheet of `landcover sample-plan`, filled in on the ground."),
@@ -185,6 +194,24 @@ def legend_of(product: str) -> "Product":
     from geomap.landcover.product import product as named_product
 
     return own_product(Path(product)) if product.lower().endswith(".csv") else named_product(product)
+
+
+def other_maps_of(given: list[str] | None) -> "list[OtherMap]":
+    """Maps as they are typed, PRODUCT=FILE; a product that is given again has several files, a .vrt is its tiles."""
+    from geomap.landcover.several import OtherMap
+    from geomap.landcover.virtual import own_rasters
+
+    files: dict[str, list[str]] = {}
+    for text in given or ():
+        name, equals, file = (part.strip() for part in text.partition("="))
+        if not name or not equals or not file:
+            raise UnknownNameError(
+                f"--other-map {text} is not PRODUCT=FILE.",
+                why="The product says what the codes of the file mean.",
+                todo="Write the product, =, the file: --other-map esri-lulc-2021=esri.tif.",
+            )
+        files.setdefault(name, []).append(file)
+    return [OtherMap(legend_of(name), tuple(own_rasters(paths))) for name, paths in files.items()]
 
 
 def rasters_of(

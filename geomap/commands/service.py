@@ -108,5 +108,18 @@ def revoke(
     say(f"Token {row['public_id']} of the {row['role']} account {row['account_id']} opens nothing any more.")
 
 
+@tokens.command("close-account")
+def close(
+    account_id: Annotated[str, typer.Argument(metavar="ACCOUNT_ID", help="The account; `geomap token list` shows it.")],
+    store: StoreUrl = None,
+) -> None:
+    """Close an account for good: none of its tokens and sessions opens anything any more."""
+    from geomap.store.accounts import close_account
+
+    with opened_store(store) as opened, opened.begin(keeper()) as tx:
+        close_account(tx, account_id)
+    say(f"Account {account_id} is closed: nothing opens it any more.")
+
+
 def _day(seconds: float | None) -> str:
     return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"

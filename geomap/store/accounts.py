@@ -51,12 +51,16 @@ def local_account(tx: Transaction) -> str:
 
 
 def close_account(tx: Transaction, account_id: str) -> None:
-    """Close an account: none of its tokens and sessions opens anything from now on.
+    """Close an account for good: none of its tokens and sessions opens anything from now on.
 
     Raises
     ------
-    NotFoundError : there is no such account.
+    NotFoundError : there is no such account. ConflictError : it is the one of local mode, which no token opens.
     """
+    if account_id == LOCAL:
+        raise ConflictError(
+            "The account of whoever sits at the computer cannot be closed.", todo="Stop `geomap serve`."
+        )
     if not tx.update(accounts, {"closed_at": now()}, accounts.c.account_id == account_id):
         raise NotFoundError("There is no such account.")
 

@@ -57,9 +57,22 @@ def cooperative(tx: Transaction, cooperative_id: str) -> Row:
 
 
 def locked_cooperative(tx: Transaction, cooperative_id: str) -> Row:
-    """As `cooperative`; whoever else would write to it waits until this transaction ends."""
+    """As `cooperative`; whoever else would write to it waits until this transaction ends, and its `stamp` is new."""
     one = select(table).where(table.c.cooperative_id == cooperative_id, table.c.left_at.is_(None))
-    return _found(tx.first(one.with_for_update(key_share=True)))
+    found = _found(tx.first(one.with_for_update(key_share=True)))
+    tx.update(table, {"stamp": new_id()}, table.c.cooperative_id == cooperative_id)
+    return found
+
+
+def stamp_of(tx: Transaction, cooperative_id: str) -> str:
+    """A text that is another one after each write to plots, members, consents, shares or findings of a cooperative.
+
+    Raises
+    ------
+    NotFoundError : missing, left, or out of reach.
+    """
+    one = select(table.c.stamp).where(table.c.cooperative_id == cooperative_id, table.c.left_at.is_(None))
+    return str(_found(tx.first(one))["stamp"])
 
 
 def change_cooperative(tx: Transaction, cooperative_id: str, values: Mapping[str, Any], *, version: int) -> Row:

@@ -15,6 +15,8 @@ from geomap.store.scope import Scope, Transaction
 
 BUSY_S: Final = 5.0
 """Seconds that a writer waits for another one."""
+_DISK_FULL: Final = "53100"
+"""What PostgreSQL says in every language. Source: its manual, appendix A."""
 _DAMAGED: Final = ("malformed", "not a database", "disk image", "no such table")
 
 
@@ -202,8 +204,9 @@ def told_plainly() -> Iterator[None]:
 
 
 def _told(error: DBAPIError | sqlite3.Error) -> StoreError | None:
-    words = str(error.orig if isinstance(error, DBAPIError) else error).lower()
-    if "full" in words or "no space" in words:
+    error_of_driver = error.orig if isinstance(error, DBAPIError) else error
+    words = str(error_of_driver).lower()
+    if "full" in words or "no space" in words or getattr(error_of_driver, "sqlstate", None) == _DISK_FULL:
         return StoreFullError("The disk of the store is full.", why="Nothing was changed.", todo="Free some space.")
     if "disk i/o error" in words:
         return StoreFullError(

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Table, select
 from geomap.store import audit, schema
 from geomap.store.cooperatives import locked_cooperative
 from geomap.store.database import Store, told_plainly
-from geomap.store.errors import NotFoundError
+from geomap.store.errors import NotFoundError, StoreBusyError
 from geomap.store.ids import new_id
 from geomap.store.person import Person
 from geomap.store.schema import plots as plots_table
@@ -94,15 +94,21 @@ def erase_cooperative(tx: Transaction, cooperative_id: str) -> None:
     audit.record(tx, "cooperatives.erase", cooperative_id=cooperative_id, object=cooperative_id)
 
 
-def clean_pages(store: Store) -> None:
-    """Take what was deleted out of SQLite's journal too, after the transaction that deleted it.
+def clean_pages(store: Store) -> bool:
+    """Take what was deleted out of SQLite's journal too, after the transaction that deleted it; whether that was done.
 
-    In the file itself deleted content is overwritten at once (`secure_delete`). In PostgreSQL deleted rows are out of
-    reach at once, and gone with the next VACUUM, which it does by itself.
+    While somebody reads an older state, the journal cannot be emptied: then it is False, and a worker does it at its
+    next sweep. In the file itself deleted content is overwritten at once (`secure_delete`). In PostgreSQL deleted rows
+    are out of reach at once, and gone with the next VACUUM, which it does by itself.
     """
-    if store.dialect == "sqlite":
+    if store.dialect != "sqlite":
+        return True
+    try:
         with told_plainly(), store.engine.connect() as connection:
-            connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy, _, _ = connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except StoreBusyError:
+        return False
+    return not busy
 
 
 def _start_jobs_anew(tx: Transaction, cooperative_id: str) -> None:

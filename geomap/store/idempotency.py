@@ -23,6 +23,8 @@ ABANDONED_S: Final = 900.0
 """After this a request that got no answer counts as lost, and its key is free again."""
 WORKING: Final = 0
 """The status of a request that is being worked on."""
+FORGOTTEN: Final = -1
+"""The status of a request that was being worked on when something was erased: its answer is not kept."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def take_key(store: Store, account_id: str, key: str, request_sha256: str) -> Ke
     try:
         with store.begin(SERVICE) as tx:
             tx.delete(table, table.c.created_at < now() - KEPT_S)
-            tx.delete(table, table.c.status == WORKING, table.c.created_at < now() - ABANDONED_S)
+            tx.delete(table, table.c.status <= WORKING, table.c.created_at < now() - ABANDONED_S)
             if found := _found(tx, account_id, key):
                 return found
             tx.insert(
@@ -64,10 +66,11 @@ def take_key(store: Store, account_id: str, key: str, request_sha256: str) -> Ke
 def keep_answer(
     store: Store, account_id: str, key: str, *, status: int, headers: Mapping[str, str], body: bytes
 ) -> None:
-    """Keep the answer under the key that was taken."""
+    """Keep the answer under the key that was taken; the key is free again where the answer may tell of the erased."""
     values = {"status": status, "headers": dict(headers), "body": body}
     with store.begin(SERVICE) as tx:
-        tx.update(table, values, *_of(account_id, key))
+        if not tx.update(table, values, *_of(account_id, key), table.c.status == WORKING):
+            tx.delete(table, *_of(account_id, key), table.c.status == FORGOTTEN)
 
 
 def free_key(store: Store, account_id: str, key: str) -> None:
@@ -77,20 +80,21 @@ def free_key(store: Store, account_id: str, key: str) -> None:
 
 
 def forget_answers(store: Store, cooperative_id: str) -> None:
-    """Forget the answers that a cooperative's office and whoever sits at the machine were given: they may tell of
-    what was erased.
+    """Forget the answers that a cooperative's office and whoever sits at the machine were given, and keep none of the
+    requests under way: they may tell of what was erased.
     """
     with store.begin(SERVICE) as tx:
         offices = tx.fetch(select(accounts.c.account_id).where(accounts.c.cooperative_id == cooperative_id))
         ids = [LOCAL, *(row["account_id"] for row in offices)]
-        tx.delete(table, table.c.account_id.in_(ids), table.c.status != WORKING)
+        tx.update(table, {"status": FORGOTTEN}, table.c.account_id.in_(ids), table.c.status == WORKING)
+        tx.delete(table, table.c.account_id.in_(ids), table.c.status > WORKING)
 
 
 def _found(tx: Transaction, account_id: str, key: str) -> Kept | None:
     row = tx.first(select(table).where(*_of(account_id, key)))
     if row is None:
         return None
-    return Kept(row["request_sha256"], row["status"], row["headers"], bytes(row["body"]))
+    return Kept(row["request_sha256"], max(row["status"], WORKING), row["headers"], bytes(row["body"]))
 
 
 def _of(account_id: str, key: str) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ from geomap.errors import GeomapError
 from geomap.store.database import Store
 from geomap.store.errors import ConflictError, NotFoundError, StoreError
 from geomap.store.ids import new_id
-from geomap.store.runs import add_run
+from geomap.store.publishing import add_run, made_ready
 from geomap.store.schema import jobs as _jobs
 from geomap.store.scope import WORKER, Transaction
 from geomap.store.types import now
@@ -231,20 +231,22 @@ def heartbeat(store: Store, claim: Claim, progress: Mapping[str, Any]) -> Word:
 def publish(store: Store, claim: Claim, results: Path) -> str:
     """The id of the run that the results become; run, rows, files and the job's end are one transaction.
 
-    `results` is the folder that `api.job_child` leaves; see `geomap.store.runs.add_run`.
+    `results` is the folder that `api.job_child` leaves; see `geomap.store.publishing.made_ready`.
 
     Raises
     ------
     ClaimLostError : the job is no longer this worker's, or was cancelled. Nothing is kept.
     """
-    with store.begin(WORKER) as tx:
+    live = (*_held(claim), _jobs.c.cancel_asked.is_(False))
+    with store.read(WORKER) as tx:  # before anything is read in vain
+        if tx.first(select(_jobs.c.job_id).where(*live)) is None:
+            raise _lost()
+    with made_ready(results) as ready, store.begin(WORKER) as tx:
         run_id = new_id()
         values = {"state": "done", "run_id": run_id, "ended_at": now(), "lease_until": None, "error": None}
-        if not tx.update(_jobs, values, *_held(claim), _jobs.c.cancel_asked.is_(False)):
-            raise ClaimLostError(
-                "The job is no longer this worker's.", why="Another worker has it, or it was cancelled or ended."
-            )
-        add_run(tx, run_id, claim, results)
+        if not tx.update(_jobs, values, *live):
+            raise _lost()
+        add_run(tx, run_id, claim, ready)
         return run_id
 
 
@@ -311,6 +313,12 @@ def _held(claim: Claim) -> tuple[ColumnElement[bool], ...]:
 
 def _of(cooperative_id: str | None) -> tuple[ColumnElement[bool], ...]:
     return () if cooperative_id is None else (_jobs.c.cooperative_id == cooperative_id,)
+
+
+def _lost() -> ClaimLostError:
+    return ClaimLostError(
+        "The job is no longer this worker's.", why="Another worker has it, or it was cancelled or ended."
+    )
 
 
 def _told(error: Exception) -> dict[str, str]:

@@ -9,12 +9,13 @@ from typing import Any, Final
 
 from geomap.supply.basis import records
 from geomap.supply.releases import SUPPRESSED, from_basis, signed_totals
+from geomap.supply.together import Signed, together
 
 Row = dict[str, Any]
 ASSUMPTION: Final = (
     "P10 and P90 of the sum are the sums of P10 and P90: as if all cooperatives had their bad year at once. So the"
-    " interval is rather too wide. Rust, frost, drought and prices do strike neighbours together; how far they do"
-    " cannot be told from releases."
+    " interval is rather too wide. Rust, frost, drought and prices do strike neighbours together; `together` says how"
+    " far, where every release tells which errors it shares."
 )
 _KEYS: Final = ("crop", "form", "season")
 _NOTHING: Final[Row] = {"members": [], "contents": [], "numbers": [], "changed": None}
@@ -30,8 +31,8 @@ def portfolio(contents: Sequence[Mapping[str, Any]]) -> list[Row]:
     Returns
     -------
     crop, form, season, unit (None where the cooperatives count in different ones), cooperatives (their signed totals),
-    sum, assumption, months (quantity, month, mean_kg, low_kg, high_kg, cooperatives), certification (value, mean_kg,
-    base_kg: right to half of it, cooperatives, suppressed).
+    sum, assumption, together (quantity → of `geomap.supply.together`), months (quantity, month, mean_kg, low_kg,
+    high_kg, cooperatives), certification (value, mean_kg, base_kg: right to half of it, cooperatives, suppressed).
     """
     groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for content in sorted(contents, key=lambda one: str(one["totals"]["id"])):
@@ -48,9 +49,22 @@ def _group(keys: Row, contents: Sequence[Mapping[str, Any]]) -> Row:
         "cooperatives": table[:-1],
         "sum": table[-1],
         "assumption": ASSUMPTION,
+        "together": {name: _together(contents, name) for name in ("potential", "supply")},
         "months": _months(contents),
         "certification": _certification(contents),
     }
+
+
+def _together(contents: Iterable[Mapping[str, Any]], quantity: str) -> Row | None:
+    """The sum with the errors that cooperatives share; None where one of them has no number."""
+    rows = []
+    for content in contents:
+        mean, low, high = (content["totals"][f"{quantity}_{part}kg"] for part in ("", "p10_", "p90_"))
+        if None in (mean, low, high):
+            return None
+        shared = (content.get("signed", {}).get("shared") or {}).get(quantity)
+        rows.append(Signed(content.get("country", ""), mean, low, high, shared))
+    return dict(together(rows))
 
 
 def _months(contents: Iterable[Mapping[str, Any]]) -> list[Row]:

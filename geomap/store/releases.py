@@ -5,7 +5,7 @@ by stands in a table of its own, which buyers cannot read. A release is never ch
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -27,6 +27,7 @@ from geomap.supply.releases import Quantity, Release, from_basis, release_tables
 
 Row = dict[str, Any]
 _LIGHT: Final = tuple(column for column in _releases.c if column.name != "content")
+_AT_ONCE: Final = 500
 _OWN: Final = ("number", "date")
 """What of the content differs between two releases of the same run."""
 
@@ -42,6 +43,7 @@ class Draft:
     new_line : judge it by nothing that was released before. Whoever saw that can put both beside each other.
     leave_out : signed sections that stay with the office.
     unit : what buyers count in: kind, size_kg, form, kg (of the run's form), container_bags.
+    exportable : how the run's form leads to exportable green: form, factor, told, source, support.
     """
 
     run_id: str
@@ -52,6 +54,7 @@ class Draft:
     new_line: bool = False
     leave_out: Collection[Section] = ()
     unit: Mapping[str, Any] | None = None
+    exportable: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,18 @@ def latest_releases(tx: Transaction) -> list[Row]:
     """The last release of each cooperative within reach that was not withdrawn, by cooperative."""
     light = select(_releases.c.cooperative_id, _releases.c.release_id).where(_releases.c.withdrawn_at.is_(None))
     last = {row["cooperative_id"]: row["release_id"] for row in tx.fetch(light.order_by(_releases.c.number))}
-    return [release(tx, *one) for one in sorted(last.items())]
+    return release_contents(tx, dict(sorted(last.items())).values())
+
+
+def release_contents(tx: Transaction, release_ids: Iterable[str]) -> list[Row]:
+    """These releases with their content, in the order that was asked for; those out of reach are left out."""
+    asked = list(release_ids)
+    found: dict[str, Row] = {}
+    seen = () if tx.scope.role in OFFICE else (_releases.c.withdrawn_at.is_(None),)
+    for first in range(0, len(asked), _AT_ONCE):
+        some = select(_releases).where(_releases.c.release_id.in_(asked[first : first + _AT_ONCE]), *seen)
+        found |= {row["release_id"]: dict(row) for row in tx.fetch(some)}
+    return [found[one] for one in asked if one in found]
 
 
 def _visible(tx: Transaction, cooperative_id: str) -> list[Any]:
@@ -225,6 +239,7 @@ def _content(tx: Transaction, owner: Row, draft: Draft, source: StoredRun, made:
         "country": parameters.get("country") or owner["country"],
         **{name: source.run[name] for name in ("crop", "form", "season")},
         "unit": None if draft.unit is None else dict(draft.unit),
+        "exportable": None if draft.exportable is None else dict(draft.exportable),
         "signed": signed(tx, source, leave_out=draft.leave_out),
     }
 

@@ -1,11 +1,9 @@
-"""Runs: what an estimation left, kept with its inputs, versions and results. A run is added once and never changed."""
+"""Runs: what an estimation left, kept with its inputs, versions and results. A run is added once
+(`geomap.store.publishing`) and never changed.
+"""
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 from sqlalchemy import Table, and_, func, or_, select
 
@@ -16,23 +14,7 @@ from geomap.store.schema import run_rows as _rows
 from geomap.store.schema import runs as _runs
 from geomap.store.scope import Transaction
 
-if TYPE_CHECKING:
-    from geomap.store.jobs import Claim
-
-ROWS, PLOTS, FILES = "rows", "plots.jsonl", "files"
-"""In a folder of results: a folder of tables, the plots, and what `geomap estimate` writes."""
-
-MEDIA_TYPES: Final = {
-    ".html": "text/html; charset=utf-8",
-    ".pdf": "application/pdf",
-    ".json": "application/json",
-    ".csv": "text/csv; charset=utf-8",
-    ".parquet": "application/vnd.apache.parquet",
-}
-_KEPT: Final = ("summary.json", "plots.parquet", "classes.csv", "findings.csv")
-"""Beside pages and documents: what `geomap explain` reads."""
 _LIGHT: Final = tuple(column for column in _runs.c if column.name not in ("summary", "inputs", "versions"))
-_BATCH: Final = 2_000
 
 
 # ---- reading ----
@@ -138,84 +120,6 @@ def run_file(tx: Transaction, cooperative_id: str, run_id: str, name: str) -> di
     if row is None:
         raise NotFoundError("The run has no such file.")
     return {key: row[key] for key in ("name", "media_type", "sha256", "content")}
-
-
-# ---- writing, once ----
-
-
-def add_run(tx: Transaction, run_id: str, claim: "Claim", results: Path) -> None:
-    """Add a run with all it left, in the transaction that ends its job.
-
-    Parameters
-    ----------
-    results : folder with `files` (what `geomap estimate` writes, summary.json among it), `rows` (a file NAME.jsonl per
-        table: a line with the names of its columns, then a line per row: id, cells) and `plots.jsonl` (the same, of
-        plot_id, member_id, cells and geometry as WKB in hexadecimal).
-    """
-    summary = json.loads((results / FILES / "summary.json").read_text(encoding="utf-8"))
-    tables = sorted((results / ROWS).glob("*.jsonl"))
-    stored = {path.stem: _described(path) for path in tables}
-    chosen, parameters = summary["parameters"], dict(claim.parameters)
-    versions = {**summary["versions"], "tables": summary["tables"]}
-    asked = {name: value for name, value in parameters.items() if name != "title"}
-    inputs = {"inputs": summary["inputs"], "parameters": asked, "versions": versions, "kind": claim.kind}
-    own = {"cooperative_id": claim.cooperative_id, "run_id": run_id}
-    row = {
-        "job_id": claim.job_id,
-        "title": str(parameters.get("title") or ""),
-        **{name: chosen[name] or "" for name in ("crop", "form", "season")},
-        "parameters": parameters,
-        "inputs": summary["inputs"],
-        "versions": versions,
-        "summary": {**summary, "stored": stored},
-        "inputs_sha256": _sha256_of_json(inputs),
-        "results_sha256": _sha256_of_json({**stored, PLOTS: _described(results / PLOTS)}),
-        "account_id": claim.account_id,
-    }
-    tx.insert(_runs, own | row)
-    for path in tables:
-        named = own | {"name": path.stem}
-        _insert(tx, _rows, ({**named, "position": place, **line} for place, line in enumerate(_lines(path))))
-    plots = ({**own, "position": place, **_with_shape(line)} for place, line in enumerate(_lines(results / PLOTS)))
-    _insert(tx, _plots, plots)
-    for path in sorted((results / FILES).iterdir()):
-        if path.suffix in (".html", ".pdf") or path.name in _KEPT:
-            tx.insert(_files, own | _file(path))
-
-
-def _file(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    return {"name": path.name, "media_type": MEDIA_TYPES[path.suffix], "sha256": digest, "content": content}
-
-
-def _described(path: Path) -> dict[str, Any]:
-    """Rows, columns and fingerprint of a table."""
-    with path.open("rb") as file:
-        columns = json.loads(next(file))
-        count = sum(1 for _ in file)
-        file.seek(0)
-        return {"rows": count, "columns": columns, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        next(file)
-        yield from map(json.loads, file)
-
-
-def _with_shape(line: Mapping[str, Any]) -> dict[str, Any]:
-    return {**line, "geometry": None if line["geometry"] is None else bytes.fromhex(line["geometry"])}
-
-
-def _insert(tx: Transaction, table: Table, rows: Iterator[Mapping[str, Any]]) -> None:
-    while batch := list(islice(rows, _BATCH)):
-        tx.insert(table, batch)
-
-
-def _sha256_of_json(value: Mapping[str, Any]) -> str:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _of(table: Table, cooperative_id: str, run_id: str) -> Iterable[Any]:

@@ -30,12 +30,19 @@ def begin_session(store: Store, account_id: str, *, seconds: float, public_id: s
 
 
 def exchange_code(store: Store, code: str, *, seconds: float) -> str | None:
-    """The secret of a cookie for a code; None where the code is unknown, used or too old."""
+    """The secret of a cookie for a code; None where the code is unknown, used or too old.
+
+    Whoever guesses only reads: a code that opens nothing never waits for the store's writer, nor keeps others waiting.
+    """
+    if len(code) > _LONGEST:
+        return None
     found = (sessions.c.sha256 == fingerprint(code), sessions.c.kind == "code")
+    opens = (*found, sessions.c.ended_at.is_(None), sessions.c.expires_at > now())
+    with store.read(SERVICE) as tx:
+        if tx.first(select(sessions.c.account_id).where(*opens)) is None:
+            return None
     with store.begin(SERVICE) as tx:
-        if not tx.update(
-            sessions, {"ended_at": now()}, *found, sessions.c.ended_at.is_(None), sessions.c.expires_at > now()
-        ):
+        if not tx.update(sessions, {"ended_at": now()}, *opens):  # of two at once one is let in
             return None
         row = tx.first(select(sessions.c.account_id).where(*found))
         assert row is not None

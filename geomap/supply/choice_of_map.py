@@ -1,21 +1,25 @@
 """What the choice of the land-cover map does to the potential of each cooperative."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 
 from geomap.findings import join_findings
+from geomap.landcover.extract import Extraction
 from geomap.landcover.product import require_estimate
 from geomap.supply.items import Items
 from geomap.supply.land import Figures
 from geomap.supply.totals import totals
 
 if TYPE_CHECKING:
-    from geomap.landcover.several import Several
+    from geomap.engine import Progress
+    from geomap.landcover.several import OtherMap, Several
 
 CHOICE_COLUMNS: Final = [
     "cooperative_id", "product", "year", "productive_ha", "potential_kg", "potential_p10_kg", "potential_p50_kg",
@@ -24,6 +28,72 @@ CHOICE_COLUMNS: Final = [
 
 _MAP_SOURCES: Final = ["map_plot", "uncovered"]
 _LEVEL: Final = 0.95
+
+
+@dataclass(frozen=True)
+class OtherMaps:
+    """The run's map and others: what each shows of the plots, where they agree, what the choice does.
+
+    Attributes
+    ----------
+    several : see `several_maps`; the findings of other maps stay here, for they move nothing in the run.
+    choice : see `choice_of_map`.
+    """
+
+    several: "Several"
+    choice: pd.DataFrame
+
+    def told(self) -> dict[str, Any]:
+        """For the summary: the maps, and what is found in sentences."""
+        from geomap.landcover.several import agreement_words
+
+        maps = self.several.products
+        named = [{key: getattr(one, key) for key in ("name", "title", "year", "licence")} for one in maps.values()]
+        titles = {name: one.title for name, one in maps.items()}
+        return {
+            "maps": named,
+            "agreement": agreement_words(self.several.agreement),
+            "choice": choice_words(self.choice, titles),
+        }
+
+
+def look_at_other_maps(
+    figures: Figures,
+    plots: gpd.GeoDataFrame,
+    own: tuple[Sequence[Path], Extraction],
+    others: "Sequence[OtherMap]",
+    *,
+    people: pd.DataFrame,
+    owners: pd.DataFrame,
+    workers: int | None = None,
+    progress: "Progress | None" = None,
+) -> OtherMaps:
+    """Other maps beside that of the run; up to `MOST_OVERLAID` plots the maps are laid over one another.
+
+    Parameters
+    ----------
+    figures, plots, people, owners : of the run, as for `choice_of_map`.
+    own : the rasters of the run's map, and what they showed.
+    others : maps that `require_maps` lets pass.
+
+    Raises
+    ------
+    RasterError, CrsError : see `require_maps` and `class_areas`.
+    """
+    from geomap.landcover.several import MOST_OVERLAID, require_maps, several_maps
+
+    require_maps(figures.legend, others, figures.chosen.crop.name)
+    name = figures.legend.name
+    several = several_maps(
+        plots,
+        {name: own[0], **{other.product.name: other.rasters for other in others}},
+        {name: figures.legend, **{other.product.name: other.product for other in others}},
+        known={name: own[1]},
+        overlay=len(plots) <= MOST_OVERLAID,
+        workers=workers,
+        progress=progress,
+    )
+    return OtherMaps(several, choice_of_map(figures, plots, several, people, owners)[0])
 
 
 def choice_of_map(

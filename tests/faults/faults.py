@@ -91,16 +91,16 @@ def runs(kills: int) -> Iterator[tuple[str, Callable[[Store, Path], dict[str, Fi
         return {f"job, {name}": score.figures() for name, score in scores.items()}
 
     def uploads(store: Store, folder: Path) -> dict[str, Figures]:
-        return {"upload": kill_uploads(store, folder, kills=max(kills // 10, 3)).figures()}
+        return {"server, of an upload": kill_uploads(store, folder, kills=kills).figures()}
 
+    yield "uploads", uploads
     yield "imports", imports
     yield "jobs", jobs
-    yield "uploads", uploads
 
 
 def main() -> int:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    words.add_argument("--kills", type=int, default=200, help="of imports and of jobs; a tenth of them of uploads")
+    words.add_argument("--kills", type=int, default=200, help="of servers, imports and jobs each, on each database")
     words.add_argument("--out", type=Path, default=Path("out/faults"))
     given = words.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -116,14 +116,26 @@ def main() -> int:
                 figures[f"{what}, {database}"] = figure
                 _tell(what, database, figure, seconds)
             (given.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    for what in dict.fromkeys(key.rpartition(", ")[0] for key in figures):
+        parts = [figure for key, figure in figures.items() if key.rpartition(", ")[0] == what]
+        _tell(
+            what, "all", {"kills": sum(map(_kills, parts)), "wrong": [one for part in parts for one in part["wrong"]]}
+        )
     return int(any(figure["wrong"] for figure in figures.values()))
 
 
-def _tell(what: str, database: str, figure: Figures, seconds: float) -> None:
-    kills = figure["kills"] if isinstance(figure["kills"], int) else sum(figure["kills"].values())
+def _kills(figure: Figures) -> int:
+    return figure["kills"] if isinstance(figure["kills"], int) else sum(figure["kills"].values())
+
+
+def _tell(what: str, database: str, figure: Figures, seconds: float | None = None) -> None:
+    """One line of the table, and below it the kills by what was killed or what had come about."""
     wrong = "nothing" if not figure["wrong"] else f"{len(figure['wrong'])}: {figure['wrong'][0]}"
-    seconds = figure.get("seconds", seconds)
-    sys.stdout.write(f"{what:<30}{database:<10}{kills:>7,}{seconds:>9.0f}  {wrong}\n")
+    taken = figure.get("seconds", seconds)
+    shown = "" if taken is None else f"{taken:.0f}"
+    sys.stdout.write(f"{what:<30}{database:<10}{_kills(figure):>7,}{shown:>9}  {wrong}\n")
+    if not isinstance(figure["kills"], int):
+        sys.stdout.write(f"    {', '.join(f'{name}: {count}' for name, count in sorted(figure['kills'].items()))}\n")
     sys.stdout.flush()
 
 

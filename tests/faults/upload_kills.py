@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -36,17 +37,18 @@ from geomap.store.setup import init
 from geomap.store.tokens import add_token
 
 OPERATOR = Scope("operator", ALL, "operator")
-SERVE = "import sys; from api.serve import serve; serve(sys.argv[1], port=int(sys.argv[2]))"
+SERVERS = (sys.executable, str(Path(__file__).with_name("server_process.py")))
 PLOTS = 200
 BOUNDARY = "a-line-between-parts"
+SENDING, NOTHING, KEPT, ANSWERED = "file was coming", "file was there", "import was kept", "answer was sent"
 
 
 @dataclass
 class Score:
-    """Kills by the moment they came at, and all that was wrong; `wrong` must stay empty."""
+    """Kills by what had come about by then, and all that was wrong; `wrong` must stay empty."""
 
     kills: Counter[str] = field(default_factory=Counter)
-    kept: int = 0
+    starts: int = 0
     left_behind: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -63,24 +65,29 @@ class Upload:
     content: bytes
 
 
-class Server:
-    """The service in a process of its own."""
+class Servers:
+    """Servers in processes of their own, one at a time, each on what the one before left."""
 
     def __init__(self, url: str, work: Path) -> None:
+        self.url, self.work, self.log = url, work, work.parent / "server.log"
+        self._starter = subprocess.Popen(SERVERS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.number = 0
+
+    def start(self) -> None:
+        """Start the next one, and wait until it can work."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        environment = os.environ | {"GEOMAP_API_WORK_DIR": str(work)}
-        given = [sys.executable, "-c", SERVE, url, str(self.port)]
-        log = work.parent / "server.log"
-        with log.open("wb") as file:
-            self.process = subprocess.Popen(given, env=environment, stderr=file)
+        asked = [self.url, self.port, str(self.work), str(self.log)]
+        self._starter.stdin.write(json.dumps(asked) + "\n")
+        self._starter.stdin.flush()
+        self.number = int(self._starter.stdout.readline())
         self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False)
         end = time.monotonic() + 60
         while not self._ready():
-            if self.process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"the service does not start: {log.read_text()[-2_000:]}")
-            time.sleep(0.1)
+            if time.monotonic() > end:
+                raise RuntimeError(f"the service does not start: {self.log.read_text()[-2_000:]}")
+            time.sleep(0.05)
 
     def _ready(self) -> bool:
         try:
@@ -88,10 +95,20 @@ class Server:
         except httpx2.HTTPError:
             return False
 
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+    def kill(self) -> int:
+        """Kill −9; the status it ended with."""
+        if not self.number:
+            return 0
+        os.kill(self.number, signal.SIGKILL)
+        self.number = 0
         self.client.close()
+        return int(self._starter.stdout.readline())
+
+    def close(self) -> None:
+        self.kill()
+        self._starter.stdin.close()
+        self._starter.stdout.close()
+        self._starter.wait()
 
 
 def file_of_plots(number: int) -> bytes:
@@ -110,7 +127,7 @@ def file_of_plots(number: int) -> bytes:
     return json.dumps({"type": "FeatureCollection", "features": features}).encode()
 
 
-def send_slowly(server: Server, upload: Upload, sent: threading.Event, said: list[bytes]) -> None:
+def send_slowly(port: int, upload: Upload, sent: threading.Event, said: list[bytes]) -> None:
     """Send the file piece by piece over a bare connection, so that the kill can come between any two."""
     form = {"kind": "plots"}
     parts = [f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
@@ -121,12 +138,12 @@ def send_slowly(server: Server, upload: Upload, sent: threading.Event, said: lis
     )
     body = b"".join(parts) + upload.content + f"\r\n--{BOUNDARY}--\r\n".encode()
     head = (
-        f"POST /cooperatives/{upload.coop}/imports HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+        f"POST /cooperatives/{upload.coop}/imports HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
         f"Authorization: Bearer {upload.token}\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     try:
-        with socket.create_connection(("127.0.0.1", server.port)) as line:
+        with socket.create_connection(("127.0.0.1", port)) as line:
             line.sendall(head.encode())
             for start in range(0, len(body), 1_024):
                 line.sendall(body[start : start + 1_024])
@@ -139,60 +156,83 @@ def send_slowly(server: Server, upload: Upload, sent: threading.Event, said: lis
 
 
 def kill_uploads(store: Store, folder: Path, *, kills: int, seed: int = 0) -> Score:
-    """What came of so many uploads to servers that were killed; the store is made and empty."""
+    """What came of so many uploads to servers that were killed; the store is made and empty.
+
+    Each server is first sent what the one before may not have finished, and killed in the next upload. How long that
+    takes it tells how late the next kill may come, so that kills fall on all of an upload on any machine.
+    """
     rng, score, work = random.Random(seed), Score(), folder / "work"
     work.mkdir()
-    url = store.engine.url.render_as_string(hide_password=False)
-    for number in range(kills):
-        with store.begin(OPERATOR) as tx:
-            coop = add_cooperative(tx, code=f"C{seed}-{number}", name="One", country="HN", crop="coffee")
-            token = add_token(tx, add_account(tx, "coop_admin", cooperative=f"C{seed}-{number}"))
-        server, upload = Server(url, work), Upload(coop, token, file_of_plots(number))
-        sent, said = threading.Event(), list[bytes]()
-        sender = threading.Thread(target=send_slowly, args=(server, upload, sent, said))
-        sender.start()
-        if number % 3 == 0:
-            time.sleep(rng.uniform(0, 0.3))  # while it comes
-        else:
-            sent.wait(60)
-            time.sleep(rng.uniform(0, 1.2))  # while it is read and written
-        server.kill()
-        sender.join()
-        answered = b"".join(said).startswith(b"HTTP/1.1 201")
-        moment = "answered" if answered else "after the file was sent" if sent.is_set() else "while the file was sent"
-        score.kills[moment] += 1
-        judge(store, score, coop, work, answered=answered)
-        again(store, score, Server(url, work), upload)
+    servers = Servers(store.engine.url.render_as_string(hide_password=False), work)
+    last, took_s = None, 1.0
+    try:
+        for number in range(kills):
+            with store.begin(OPERATOR) as tx:
+                coop = add_cooperative(tx, code=f"C{seed}-{number}", name="One", country="HN", crop="coffee")
+                token = add_token(tx, add_account(tx, "coop_admin", cooperative=f"C{seed}-{number}"))
+            servers.start()
+            score.starts += 1
+            if last is not None:
+                took_s = again(store, score, servers, last) or took_s
+            last = Upload(coop, token, file_of_plots(number))
+            kill_one(store, score, servers, last, rng, late=number % 3 != 0, took_s=took_s)
+        if last is not None:
+            servers.start()
+            score.starts += 1
+            again(store, score, servers, last)
+    finally:
+        servers.close()
     return score
 
 
-def judge(store: Store, score: Score, coop: str, work: Path, *, answered: bool) -> None:
+def kill_one(
+    store: Store, score: Score, servers: Servers, upload: Upload, rng: random.Random, *, late: bool, took_s: float
+) -> None:
+    """Kill a server while a file comes or, `late`, while it is read, written down or answered; then judge."""
+    sent, said = threading.Event(), list[bytes]()
+    sender = threading.Thread(target=send_slowly, args=(servers.port, upload, sent, said))
+    sender.start()
+    if late:
+        sent.wait(60)
+    time.sleep(rng.uniform(0, 1.2 * took_s if late else 0.3))
+    if (status := servers.kill()) != -signal.SIGKILL:
+        score.wrong.append(f"a server ended by itself with {status}: {servers.log.read_text()[-2_000:]}")
+    sender.join()
+    answered = b"".join(said).startswith(b"HTTP/1.1 201")
+    counts = held(store, upload.coop)
+    moment = KEPT if counts[0] else NOTHING
+    score.kills[ANSWERED if answered else moment if sent.is_set() else SENDING] += 1
+    judge(store, score, counts, servers.work, answered=answered)
+
+
+def judge(store: Store, score: Score, counts: tuple[int, int], work: Path, *, answered: bool) -> None:
     """Write down a part of an import, one that was answered and is not there, and what no sweep finds."""
-    counts = held(store, coop)
     if counts not in ((0, 0), (1, PLOTS)) or (answered and counts != (1, PLOTS)):
         score.wrong.append(f"{counts} imports and plots; answered: {answered}")
-    score.kept += counts[0]
     for path in work.iterdir():
         score.left_behind += 1
         old = time.time() - UPLOAD_AGE_S - 60
         os.utime(path, (old, old))
     Worker(store, work).sweep()
     score.wrong += [f"{path.name} was left" for path in work.iterdir()]
+    if store.dialect == "sqlite":
+        with store.engine.connect() as connection:
+            found = connection.exec_driver_sql("PRAGMA integrity_check").scalar()
+            score.wrong += [] if found == "ok" else [f"the file is damaged: {found}"]
 
 
-def again(store: Store, score: Score, server: Server, upload: Upload) -> None:
-    """The same file to the next server ends in one import with all its plots."""
-    try:
-        answer = server.client.post(
-            f"/cooperatives/{upload.coop}/imports",
-            headers={"Authorization": f"Bearer {upload.token}"},
-            data={"kind": "plots"},
-            files={"file": ("plots.geojson", upload.content, "application/geo+json")},
-        )
-        if answer.status_code not in (200, 201) or held(store, upload.coop) != (1, PLOTS):
-            score.wrong.append(f"sent again: {answer.status_code} {answer.text[:200]}, {held(store, upload.coop)}")
-    finally:
-        server.kill()
+def again(store: Store, score: Score, servers: Servers, upload: Upload) -> float:
+    """The same file to the next server ends in one import with all its plots; seconds it took, 0 where it was there."""
+    start = time.monotonic()
+    answer = servers.client.post(
+        f"/cooperatives/{upload.coop}/imports",
+        headers={"Authorization": f"Bearer {upload.token}"},
+        data={"kind": "plots"},
+        files={"file": ("plots.geojson", upload.content, "application/geo+json")},
+    )
+    if answer.status_code not in (200, 201) or held(store, upload.coop) != (1, PLOTS):
+        score.wrong.append(f"sent again: {answer.status_code} {answer.text[:200]}, {held(store, upload.coop)}")
+    return time.monotonic() - start if answer.status_code == 201 else 0.0
 
 
 def held(store: Store, coop: str) -> tuple[int, int]:

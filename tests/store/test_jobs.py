@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from geomap.errors import ColumnError
-from geomap.store import Scope
+from geomap.store import Scope, publishing
 from geomap.store.errors import NotAllowedError, NotFoundError
 from geomap.store.jobs import (
     ClaimLostError,
@@ -158,6 +158,65 @@ def test_a_worker_that_lost_its_lease_to_nobody_may_still_publish(store, owner, 
     held = claim(store, "w1", lease_s=0)
     run_id = publish(store, held, results)
     assert (look(store, job_id).state, look(store, job_id).run_id) == ("done", run_id)
+
+
+def test_a_claim_that_is_lost_while_results_are_read_publishes_nothing(store, owner, results, monkeypatch):
+    queue(store)
+    held = claim(store, "w", lease_s=0)
+    described = publishing._described
+
+    def slowly(path):
+        if look(store, held.job_id).fence == held.fence:
+            assert claim(store, "other") is not None
+        return described(path)
+
+    monkeypatch.setattr(publishing, "_described", slowly)
+    with pytest.raises(ClaimLostError):
+        publish(store, held, results)
+    assert count(store) == 0
+
+
+def test_others_can_write_while_results_are_read(store, owner, results, monkeypatch):
+    """All that takes long comes before the transaction: reading, encoding, hashing."""
+    queue(store)
+    held = claim(store, "w")
+    busy = ("_described", "_lines", "_sha256")
+    for name in busy:
+        monkeypatch.setattr(publishing, name, writing_first(store, getattr(publishing, name)))
+    publish(store, held, results)
+    written = {row["kind"] for row in all_jobs(store)} - {"estimate"}
+    assert written == set(busy)
+
+
+def writing_first(store, function):
+    """The function, after somebody else wrote to the store; with a lock held that would be refused."""
+
+    def both(*given):
+        with store.begin(LOCAL) as tx:
+            add_job(tx, cooperative_id="c2", parameters={}, kind=function.__name__)
+        return function(*given)
+
+    return both
+
+
+def all_jobs(store):
+    with store.read(LOCAL) as tx:
+        return jobs(tx)
+
+
+def test_odd_values_come_back_as_they_were(store, owner, results):
+    """Encoded rows are those that the database would have encoded: texts, numbers, nothing, other alphabets."""
+    cells = {"a": 'ñ \U0001f33f "quoted" \n', "b": None, "c": 1.5e-12, "d": True, "e": -0.5, "f": 2**53, "g": ["x", {}]}
+    lines(results / "rows" / "members.jsonl", [list(cells), {"id": "M ñ", "cells": cells}])
+    bare = {"plot_id": "P ñ", "member_id": "", "cells": cells, "geometry": None}
+    lines(results / "plots.jsonl", [list(cells), bare])
+    queue(store)
+    run_id = publish(store, claim(store, "w"), results)
+    with store.read(LOCAL) as tx:
+        (row,) = run_rows(tx, "c1", run_id, "members")
+        (plot,) = run_plots(tx, "c1", run_id)
+    assert (row["id"], row["cells"]) == ("M ñ", cells)
+    assert plot == {"position": 0, **bare}
 
 
 def test_a_job_is_published_once(store, owner, results):

@@ -1,6 +1,7 @@
 """To be forgotten, and to take all along: no column of any table names an erased member; on both databases."""
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import shapely
 from sqlalchemy import select
 
+from api.worker import Worker
 from geomap.store import Scope, Store, audit, schema
 from geomap.store.cooperatives import add_cooperative, cooperative, cooperatives
 from geomap.store.decisions import decisions, put_decision
@@ -160,8 +162,26 @@ def test_the_file_of_sqlite_holds_nothing_of_an_erased_member(
     with sqlite_store.begin(LOCAL) as tx:
         for number in range(300):
             erase_member(tx, coop, f"M{number}")
-    clean_pages(sqlite_store)
+    assert clean_pages(sqlite_store)
     assert not [path.name for path in files if b"Zenobia" in path.read_bytes() or b"8713" in path.read_bytes()]
+
+
+def test_a_journal_that_somebody_reads_is_emptied_by_the_next_sweep(sqlite_store: Store, tmp_path: Path) -> None:
+    with sqlite_store.begin(LOCAL) as tx:
+        coop = add_cooperative(tx, code="Flor", name="Flor")
+        put_member(tx, coop, ID, {"name": NAME, "phone": PHONE})
+    journal = tmp_path / "geomap.sqlite-wal"
+    reader = sqlite3.connect(tmp_path / "geomap.sqlite", isolation_level=None)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT name FROM member_people").fetchone() == (NAME,)
+    with sqlite_store.begin(LOCAL) as tx:
+        erase_member(tx, coop, ID)
+    assert not clean_pages(sqlite_store)
+    assert b"Zenobia" in journal.read_bytes()
+    reader.close()
+    Worker(sqlite_store, tmp_path / "work").sweep()
+    assert journal.read_bytes() == b""
+    assert b"Zenobia" not in (tmp_path / "geomap.sqlite").read_bytes()
 
 
 def test_what_is_of_others_stays(store: Store, coop: str) -> None:
