@@ -34,6 +34,7 @@ class Beside:
     told : cooperative_id, kind ("field estimates", "commitments"), given_kg, seasons, mean_kg, p10_kg, p50_kg, p90_kg:
         what technicians and members told of the season, and the same corrected by how right they were before.
     next_steps : text, one sentence a row, the most useful first.
+    known_to : index cooperative_id; the day (YYYY-MM-DD) up to which deliveries of the season count.
     """
 
     settings: pd.DataFrame | None = None
@@ -45,6 +46,7 @@ class Beside:
     contracts: pd.DataFrame | None = None
     told: pd.DataFrame | None = None
     next_steps: pd.DataFrame | None = None
+    known_to: "pd.Series[str] | None" = None
 
 
 def beside_of(outlook: "Outlook | None", *, form: str, next_steps: pd.DataFrame | None = None) -> Beside:
@@ -63,7 +65,8 @@ def beside_of(outlook: "Outlook | None", *, form: str, next_steps: pd.DataFrame 
     """
     if outlook is None:
         return Beside(next_steps=next_steps)
-    known = Beside(settings=outlook.settings, told=outlook.told, next_steps=next_steps)
+    days = outlook.nowcast["day"].astype("str") if len(outlook.nowcast) else None
+    known = Beside(settings=outlook.settings, told=outlook.told, next_steps=next_steps, known_to=days)
     if not outlook.has_supply:
         return known
     supply, contracts = outlook.cooperatives, outlook.contracts

@@ -1,29 +1,24 @@
 """The words and numbers of a harvest estimate in one language and one reader's units: what both HTML and PDF show."""
 
-import gettext
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
 from geomap.errors import UnknownNameError
+from geomap.outputs.estimate_pen import GAP, CountedIn, Pen, country_words
 from geomap.outputs.figures import Figure, months_figure
 from geomap.outputs.harvest_estimate import EstimateDocument
-from geomap.outputs.report import significant
 from geomap.outputs.text import plain
-from geomap.outputs.units import CONTAINER_BAGS, reader_unit
-from geomap.outputs.words import words
+from geomap.outputs.units import CONTAINER_BAGS
 from geomap.supply import crops
 
 NAME_LIMIT: Final = 200
 _CELL_LIMIT: Final = 32
 _ROWS: Final = 5
 """Rows of a table that is read on paper; the rest is summed or counted in one more."""
-
-_GAP: Final = "\N{NO-BREAK SPACE}"
 
 
 class Table(NamedTuple):
@@ -71,71 +66,6 @@ class Sheet:
     run: str
 
 
-class _Unit(NamedTuple):
-    """A unit to count in: kilograms of the run's form in one, what it is called, and the form it is of."""
-
-    kg: float
-    name: str
-    form: str
-
-
-class _Pen:
-    """Writes numbers and sentences of one document in one language."""
-
-    def __init__(self, document: EstimateDocument, language: str, reader: str) -> None:
-        self.document, self.reader, self.texts = document, reader, words(language)
-        self.unit = self._unit(document.form)
-
-    def say(self, key: str, **values: Any) -> str:
-        return self.texts[f"est:{key}"].format(**values)
-
-    def number(self, value: float) -> str:
-        return localized(significant(value), self.texts.language)
-
-    def percent(self, share: float) -> str:
-        shown = "<1" if 0 < share < 0.01 else ">99" if 0.99 < share < 1 else f"{share * 100:.0f}"
-        return f"{shown}{'' if self.texts.language == 'en' else _GAP}%"
-
-    def kg(self, kg: float) -> str:
-        return f"{self.number(kg)}{_GAP}kg"
-
-    def form(self, form: str) -> str:
-        known = f"est:form:{form}" in self.texts.words
-        return self.say(f"form:{form}") if known else plain(crops.form_title(self.document.crop, form), limit=40)
-
-    def amount(self, kg: float, form: str | None = None) -> str:
-        """Kilograms of a form in the reader's unit with the form named, and kilograms beside."""
-        form = form or self.document.form
-        unit = self.unit if form == self.document.form else self._unit(form)
-        if unit is None:
-            return self.say("kg_of", kg=self.kg(kg), form=self.form(form))
-        counted = self.say("of", units=f"{self.number(kg / unit.kg)} {unit.name}", form=self.form(unit.form))
-        beside = self.kg(kg) if unit.form == form else self.say("kg_of", kg=self.kg(kg), form=self.form(form))
-        return f"{counted} ({beside})"
-
-    def short(self, kg: float) -> str:
-        """The same without the unit's name, for tables and ranges that name it elsewhere."""
-        return self.kg(kg) if self.unit is None else f"{self.number(kg / self.unit.kg)} ({self.kg(kg)})"
-
-    def containers(self, kg: float) -> str:
-        """Containers for a buyer who counts in bags."""
-        if self.unit is None or self.reader != "buyer":
-            return ""
-        return f"{self.number(kg / self.unit.kg / CONTAINER_BAGS)} {self.say('container')}"
-
-    def month(self, month: str) -> str:
-        return f"{self.say('month_names').split()[int(month[5:7]) - 1]} {month[:4]}"
-
-    def _unit(self, form: str) -> _Unit | None:
-        """The reader's unit for kilograms of `form`, with its name."""
-        document = self.document
-        unit = reader_unit(document.crop, document.country, form, told=document.settings, reader=self.reader)
-        if unit is None:
-            return None
-        name = self.say(unit.kind, size=localized(f"{unit.size_kg:g}", self.texts.language))
-        return _Unit(unit.kg, name, unit.form)
-
-
 def estimate_sheet(document: EstimateDocument, *, language: str = "en", reader: str = "office") -> Sheet:
     """The estimate in words: two pages of blocks, each block there or a line that says what is missing.
 
@@ -149,7 +79,7 @@ def estimate_sheet(document: EstimateDocument, *, language: str = "en", reader: 
             why="An office reads quintals, a buyer bags.",
             todo="Use office or buyer.",
         )
-    pen = _Pen(document, language, reader)
+    pen = Pen(document, language, reader)
     first = (_cases(pen), _exportable(pen), _mapped(pen), _certified(pen), _last_season(pen))
     second = (_months(pen), _contracts(pen), _rests(pen), _signatures(pen))
     head = {"form": pen.form(document.form), "country": country_words(document.country, language)}
@@ -169,39 +99,6 @@ def estimate_sheet(document: EstimateDocument, *, language: str = "en", reader: 
     )
 
 
-def localized(number: str, language: str) -> str:
-    """An English number with the signs of the language: a gap between thousands, a comma where it is the custom.
-
-    Examples
-    --------
-    >>> [localized("41,200.5", name).replace(_GAP, "_") for name in ("en", "es", "fr")]
-    ['41,200.5', '41_200.5', '41_200,5']
-    """
-    if language == "en":
-        return number
-    grouped = number.replace(",", _GAP)
-    return grouped if language == "es" else grouped.replace(".", ",")
-
-
-@cache
-def country_words(code: str, language: str) -> str:
-    """Name of a country in the language, from the catalogues of ISO 3166 that pycountry carries.
-
-    Examples
-    --------
-    >>> country_words("DO", "es"), country_words("CI", "en")
-    ('República Dominicana', "Côte d'Ivoire")
-    """
-    import pycountry
-
-    name = crops.country_name(code)
-    if language == "en":
-        return name
-    catalogue = gettext.translation("iso3166-1", pycountry.LOCALES_DIR, languages=[language], fallback=True)
-    found = pycountry.countries.get(alpha_2=code)
-    return catalogue.gettext(found.name) if found else name
-
-
 def _hives(document: EstimateDocument) -> bool:
     return crops.crop(document.crop).unit == "hive"
 
@@ -210,14 +107,14 @@ def _upper(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _lead(pen: _Pen) -> str:
+def _lead(pen: Pen) -> str:
     document = pen.document
     hives = document.quantity == "potential" and _hives(document)
     key = "supply" if document.quantity == "supply" else "hives" if hives else "potential"
     return pen.say(key, amount=pen.amount(document.cases.mean))
 
 
-def _note(pen: _Pen) -> str:
+def _note(pen: Pen) -> str:
     document = pen.document
     if document.quantity == "potential":
         return pen.say("not_supply")
@@ -228,7 +125,7 @@ def _note(pen: _Pen) -> str:
     return pen.say(key, amount=pen.amount(kg))
 
 
-def _cases(pen: _Pen) -> Block:
+def _cases(pen: Pen) -> Block:
     document, unit = pen.document, pen.unit
     numbers = {"bad": (document.cases.p10,), "middle": (document.cases.p50,), "good": (document.cases.p90,)}
     if document.shock_kg is not None:
@@ -241,16 +138,16 @@ def _cases(pen: _Pen) -> Block:
     for key, kgs in numbers.items():
         counted = [kg / (unit.kg if unit else 1.0) for kg in kgs]
         name = f"{unit.name}" if unit else pen.say("kg")
-        beside = [f"{span(pen.number, kgs)}{_GAP}kg"] if unit else []
+        beside = [f"{span(pen.number, kgs)}{GAP}kg"] if unit else []
         if pen.containers(1.0):
-            beside.append(f"{span(pen.number, [one / CONTAINER_BAGS for one in counted])}{_GAP}{pen.say('container')}")
+            beside.append(f"{span(pen.number, [one / CONTAINER_BAGS for one in counted])}{GAP}{pen.say('container')}")
         shown = span(pen.number, counted)
         cases.append(Case(pen.say(key), shown, name, " · ".join(beside), pen.say(f"{key}_says")))
     form = unit.form if unit else document.form
     return Block(f"{pen.say('cases')} · {pen.form(form)}", cases=tuple(cases))
 
 
-def _exportable(pen: _Pen) -> Block:
+def _exportable(pen: Pen) -> Block:
     document, heading = pen.document, pen.say("export")
     if document.exportable is None:
         return Block(heading, (pen.say("no_export"),), missing=True)
@@ -260,7 +157,7 @@ def _exportable(pen: _Pen) -> Block:
     return Block(heading, (line,))
 
 
-def _mapped(pen: _Pen) -> Block:
+def _mapped(pen: Pen) -> Block:
     document = pen.document
     counts = {"mapped": f"{document.members_mapped}", "members": f"{document.members}"}
     counts["share"] = pen.percent(document.members_mapped / document.members if document.members else 0.0)
@@ -273,7 +170,7 @@ def _mapped(pen: _Pen) -> Block:
     return Block(pen.say("mapped"), (" ".join(lines),))
 
 
-def _certified(pen: _Pen) -> Block:
+def _certified(pen: Pen) -> Block:
     table, heading = pen.document.certifications, pen.say("certified")
     if table is None or table.empty:
         return Block(heading, (pen.say("no_certified"),), missing=True)
@@ -295,7 +192,7 @@ def _certified(pen: _Pen) -> Block:
     )
 
 
-def _contracts(pen: _Pen) -> Block:
+def _contracts(pen: Pen) -> Block:
     table, heading = pen.document.contracts, pen.say("contracts")
     if table is None or table.empty:
         return Block(heading, (pen.say("no_contracts"),), missing=True)
@@ -312,13 +209,13 @@ def _contracts(pen: _Pen) -> Block:
     return Block(heading, _in_units(pen), table=Table(head, tuple(rows)))
 
 
-def _months(pen: _Pen) -> Block:
+def _months(pen: Pen) -> Block:
     table, heading = pen.document.months, pen.say("by_month")
     if table is None or table.empty or not table["mean_kg"].max() > 0:
         return Block(heading, (pen.say("no_months"),), missing=True)
     best = table.sort_values(["mean_kg", "month"], ascending=[False, True]).iloc[0]
     line = pen.say("months_says", month=_upper(pen.month(best["month"])), amount=pen.amount(float(best["mean_kg"])))
-    unit = pen.unit or _Unit(1.0, pen.say("kg"), pen.document.form)
+    unit = pen.unit or CountedIn(1.0, pen.say("kg"), pen.document.form)
     counted = pen.say("of", units=unit.name, form=pen.form(unit.form))
     figure = months_figure(
         table, names=pen.say("month_names").split(), unit=counted, scale=unit.kg, title=heading, height=165.0
@@ -326,7 +223,7 @@ def _months(pen: _Pen) -> Block:
     return Block(heading, (line,), figure=figure)
 
 
-def _last_season(pen: _Pen) -> Block:
+def _last_season(pen: Pen) -> Block:
     last, heading = pen.document.last_season, pen.say("last")
     if last is None:
         return Block(heading, (pen.say("no_last"),), missing=True)
@@ -345,7 +242,7 @@ def _last_season(pen: _Pen) -> Block:
     return Block(heading, (line, pen.say("last_inside" if inside else "last_outside")))
 
 
-def _rests(pen: _Pen) -> Block:
+def _rests(pen: Pen) -> Block:
     document = pen.document
     if _hives(document):
         method = pen.say("method_hives")
@@ -355,11 +252,11 @@ def _rests(pen: _Pen) -> Block:
     return Block(pen.say("rests"), (pen.say(told, seasons=document.seasons), method, pen.say("rounded")))
 
 
-def _signatures(pen: _Pen) -> Block:
+def _signatures(pen: Pen) -> Block:
     return Block(pen.say("signatures"), (pen.say("privacy"),), signatures=(pen.say("sign_us"), pen.say("sign_them")))
 
 
-def _in_units(pen: _Pen) -> tuple[str, ...]:
+def _in_units(pen: Pen) -> tuple[str, ...]:
     if pen.unit is None:
         return ()
     return (pen.say("in_units", units=pen.unit.name, form=pen.form(pen.unit.form)),)

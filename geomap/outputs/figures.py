@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final, Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from geomap.outputs.text import plain
@@ -122,10 +123,10 @@ def months_figure(
     >>> "Jan" in to_svg(months_figure(months, names=names, unit="kg", scale=1.0, title="By month"))
     True
     """
-    rows = _with_harvest(table.sort_values("month"))
+    rows = with_harvest(table.sort_values("month"))
     labels = [(names[int(month[5:7]) - 1], month[:4]) for month in rows["month"]]
     numbers = rows[["mean_kg", "p10_kg", "p90_kg"]].to_numpy(float) / scale
-    marks, top, wide = _axes(numbers.max(initial=0.0), len(rows), height, unit)
+    marks, top, wide = _axes(np.nan_to_num(numbers).max(initial=0.0), len(rows), height, unit)
     for at, ((month, year), (mean, low, high)) in enumerate(zip(labels, numbers.tolist(), strict=True)):
         x = _LEFT + wide * (at + 0.5)
         y = _up(mean, top, height)
@@ -236,7 +237,7 @@ def _up(value: float, top: float, height: float) -> float:
     return height - _FOOT - (height - _FOOT - _TOP) * value / top
 
 
-def _with_harvest(table: pd.DataFrame) -> pd.DataFrame:
+def with_harvest(table: pd.DataFrame) -> pd.DataFrame:
     """From the first to the last month that brings at least a fiftieth of the best."""
     bears = (table["mean_kg"] > table["mean_kg"].max() / 50).to_numpy().nonzero()[0]
     return table.iloc[bears[0] : bears[-1] + 1] if len(bears) else table

@@ -65,6 +65,7 @@ class EstimateDocument:
     last_season : the last season that was estimated and came.
     settings : what the cooperative told of its units (quintal_kg, quintal_form, bag_kg, outturn), where it did.
     product_title : the land-cover map.
+    known_to : the last day (YYYY-MM-DD) up to which deliveries of the season count.
     run_id : SHA-256 of the inputs' hashes and the parameters.
     """
 
@@ -91,6 +92,7 @@ class EstimateDocument:
     last_season: LastSeason | None = None
     settings: Mapping[str, Any] | None = None
     product_title: str | None = None
+    known_to: str | None = None
     run_id: str | None = None
 
 
@@ -144,6 +146,7 @@ def estimate_document(run: "Run", cooperative_id: str, beside: Beside | None = N
         last_season=_last(None if beside.backtest is None else _own(beside.backtest.rows, cooperative_id)),
         settings=told_by(beside.settings, cooperative_id),
         product_title=run.product.title,
+        known_to=None if beside.known_to is None else beside.known_to.get(cooperative_id),
         run_id=run_id(run.summary),
     )
 

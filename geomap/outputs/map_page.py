@@ -5,7 +5,7 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import files
@@ -21,6 +21,18 @@ _LIBRARIES: Final = {"leaflet.js": ("xstatic-leaflet", "leaflet.js"), "leaflet.c
 _NOT_NEEDED: Final = ("jquery", "bootstrap", "awesome", "fontawesome", "all.min.css")
 """Links that Folium adds for its popups and icons; these pages use neither."""
 
+
+@dataclass(frozen=True)
+class Kind:
+    """The files of `assets` that make a page: its HTML with slots, its style sheet and its scripts in their order."""
+
+    html: str
+    style: str
+    scripts: tuple[str, ...]
+
+
+MAP: Final = Kind("page.html", "map.css", ("map.js",))
+FRAME: Final = Kind("frame.html", "frame.css", ("frame.js", "frame_tools.js", "frame_edit.js"))
 _LINK: Final = re.compile(r'<script src="([^"]*)"></script>|<link rel="stylesheet" href="([^"]*)"\s*/?>')
 _VIEWPORT: Final = re.compile(r'<meta (?:name="viewport"|http-equiv="content-type")[^>]*>')
 _RANDOM_ID: Final = re.compile(r"\b([a-z][a-z_]*)_([0-9a-f]{32})(?![0-9a-f])")
@@ -38,14 +50,22 @@ class Drawing:
     names: Mapping[str, str]
 
 
-def map_page(drawing: Drawing, texts: Mapping[str, str], data: Mapping[str, Any]) -> str:
+def map_page(
+    drawing: Drawing,
+    texts: Mapping[str, str],
+    data: Mapping[str, Any],
+    *,
+    kind: Kind = MAP,
+    pictures: Sequence[str] = ("data:",),
+) -> str:
     """The complete page, for a browser with no network.
 
     Parameters
     ----------
     drawing : Folium's parts; they hold no text of users.
-    texts : HTML for the other slots of `assets/page.html`, escaped already.
-    data : what `assets/map.js` shows as text; put in after Folium and Jinja are done, so that no brace is compiled.
+    texts : HTML for the other slots of the kind's HTML, escaped already.
+    data : what the kind's scripts show as text; put in after Folium and Jinja are done, so that no brace is compiled.
+    pictures : where pictures may come from, as a content security policy names it.
 
     Raises
     ------
@@ -55,13 +75,13 @@ def map_page(drawing: Drawing, texts: Mapping[str, str], data: Mapping[str, Any]
     slots = dict(texts) | {
         "folium_head": _inlined(_VIEWPORT.sub("", drawing.head)),
         "map": drawing.body,
-        "style": _asset("map.css"),
+        "style": _asset(kind.style),
         "data": json_block(dict(data) | {"names": dict(drawing.names)}),
-        "scripts": f"{_script(drawing.script)}\n{_script(_asset('map.js'))}",
+        "scripts": "\n".join(map(_script, (drawing.script, *map(_asset, kind.scripts)))),
     }
-    page = _SLOT.sub(lambda slot: slots[slot[1]] if slot[1] != "policy" else slot[0], _asset("page.html"))
+    page = _SLOT.sub(lambda slot: slots[slot[1]] if slot[1] != "policy" else slot[0], _asset(kind.html))
     page = re.sub(r"\n\s*\n+", "\n", page.replace("\r\n", "\n"))
-    return page.replace("<!--policy-->", _policy(page), 1)
+    return page.replace("<!--policy-->", _policy(page, pictures), 1)
 
 
 def json_block(data: Any) -> str:
@@ -121,12 +141,12 @@ def _script(code: str) -> str:
     return f"<script>{code.replace('</script', '<' + chr(92) + '/script')}</script>"
 
 
-def _policy(page: str) -> str:
-    """A content security policy: no request at all, and only the page's own scripts, by their hashes."""
+def _policy(page: str, pictures: Sequence[str]) -> str:
+    """A content security policy: no request but for pictures, and only the page's own scripts, by their hashes."""
     digests = (hashlib.sha256(code.encode()).digest() for code in _SCRIPT.findall(page))
     hashes = " ".join(f"'sha256-{base64.b64encode(digest).decode('ascii')}'" for digest in digests)
     nothing = "default-src 'none'; base-uri 'none'; form-action 'none'"
-    rules = f"{nothing}; script-src {hashes}; style-src 'unsafe-inline'; img-src data:"
+    rules = f"{nothing}; script-src {hashes}; style-src 'unsafe-inline'; img-src {' '.join(pictures)}"
     return f'<meta http-equiv="Content-Security-Policy" content="{rules}">'
 
 

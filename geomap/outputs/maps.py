@@ -266,14 +266,36 @@ def _context(run: "Run", page: Json) -> Context | None:
 # Folium: the only module that imports it
 
 
-def _draw(layers: Mapping[str, tuple[str, list[Json]]], opacity: float, context: Context | None) -> Drawing:
+def empty_map(basemap: tuple[str, str] | None = None) -> Drawing:
+    """A map without a shape, for pictures that come later; `basemap`: address of tiles and the credit beside them."""
+    import folium
+
+    figure, view = _view(snap=1, credited=basemap is not None)
+    if basemap is not None:
+        address, credit = basemap
+        folium.TileLayer(address, attr=html.escape(credit), max_zoom=21, max_native_zoom=19).add_to(view)
+    return _drawing(figure, view, {})
+
+
+def _view(*, snap: float, credited: bool = False) -> tuple[Any, Any]:
     import folium
 
     figure = folium.Figure()
-    view = folium.Map(
-        location=(0, 0), zoom_start=2, zoom_snap=0.25, tiles=None, prefer_canvas=True, attribution_control=False
-    ).add_to(figure)
-    names = {"map": view.get_name()}
+    options: Json = {"zoom_snap": snap, "prefer_canvas": True, "attribution_control": credited}
+    return figure, folium.Map(location=(0, 0), zoom_start=2, tiles=None, **options).add_to(figure)
+
+
+def _drawing(figure: Any, view: Any, names: Mapping[str, str]) -> Drawing:
+    view.render()
+    named = {"map": view.get_name(), **names}
+    return Drawing(figure.header.render(), figure.html.render(), figure.script.render(), named)
+
+
+def _draw(layers: Mapping[str, tuple[str, list[Json]]], opacity: float, context: Context | None) -> Drawing:
+    import folium
+
+    figure, view = _view(snap=0.25)
+    names = {}
     if context is not None:
         west, south, east, north = context.bounds
         corners = [[south, west], [north, east]]
@@ -286,8 +308,7 @@ def _draw(layers: Mapping[str, tuple[str, list[Json]]], opacity: float, context:
             layer = folium.GeoJson(collection, name=title, style_function=style, marker=point)
             names[key] = layer.add_to(view).get_name()
     folium.LayerControl(collapsed=True).add_to(view)
-    view.render()
-    return Drawing(figure.header.render(), figure.html.render(), figure.script.render(), names)
+    return _drawing(figure, view, names)
 
 
 def _shape_style(feature: Json, opacity: float) -> Json:

@@ -10,6 +10,7 @@ import pandas as pd
 from geomap.findings import CODES
 from geomap.outputs.beside import Beside
 from geomap.outputs.figures import ticks, to_svg
+from geomap.outputs.other_maps_section import other_maps_section
 from geomap.outputs.profile_section import profile_section
 from geomap.outputs.report_answers import answers, evidence_words, loss
 from geomap.outputs.text import plain
@@ -58,7 +59,7 @@ _SOURCES: Final[Mapping[str, tuple[str, str]]] = {
 """Source of error → what it is in words, and the input that would narrow it."""
 
 _CASES: Final = {"mean": "", "low": "p10_", "middle": "p50_", "high": "p90_"}
-_TEMPLATES: Final = ("report.html.jinja", "profile.html.jinja")
+_TEMPLATES: Final = ("report.html.jinja", "profile.html.jinja", "other_maps.html.jinja")
 _TREES: Final = re.compile(r"\b(tree cover|trees?|forests?)\b", re.IGNORECASE)
 _SHADE: Final = " (includes shade coffee and cocoa)"
 _ACTIONS: Final = {"kept": "kept", "repaired": "repaired", "split": "shared", "left_out": "left out"}
@@ -90,7 +91,7 @@ def report(run: "Run", beside: Beside | None = None) -> str:
     environment.filters.update(kg=kilograms, mass=mass, number=significant, ha=hectares, percent=percent, size=_size)
     environment.filters.update(month=_month_words, svg=lambda figure: Markup(to_svg(figure)))
     page = environment.get_template(_TEMPLATES[0])
-    return page.render(_shown(_content(run, beside or Beside()))) + "\n"
+    return page.render(_shown(report_content(run, beside or Beside()))) + "\n"
 
 
 def _shown(value: Any) -> Any:
@@ -174,7 +175,7 @@ def _size(count: float) -> str:
     return f"{count / divisor:,.{0 if divisor == 1 else 1}f}{_GAP}{unit}"
 
 
-def _content(run: "Run", beside: Beside) -> dict[str, Any]:
+def report_content(run: "Run", beside: Beside) -> dict[str, Any]:
     """All that the template shows; texts as given, numbers unrounded."""
     quantity = "supply" if pd.notna(run.total.get("supply_kg")) else "potential"
     case = _case(run.total, quantity)
@@ -198,6 +199,7 @@ def _content(run: "Run", beside: Beside) -> dict[str, Any]:
         "errors": errors[:10],
         "summary": run.summary,
         "profile": profile_section(run.profile),
+        "other_maps": other_maps_section(run.other_maps, run.summary.get("other_maps")),
         "loss": loss(beside.backtest),
         **answers(run, quantity, beside),
         "product": {name: getattr(product, name) for name in ("title", "year", "attribution", "licence")},

@@ -5,7 +5,6 @@ import json
 import math
 import os
 import re
-import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -16,16 +15,18 @@ import numpy as np
 import pandas as pd
 
 from geomap.engine import ordered_map
+from geomap.outputs.documents import documents
+from geomap.outputs.other_maps_section import OTHER_MAPS_DOCS, other_maps_tables
 from geomap.outputs.outlook_columns import MONTHS_DOCS, OUTLOOK_DOCS
 from geomap.outputs.profile_section import ENVIRONMENT_MORE_DOCS, PROFILE_DOCS
 from geomap.outputs.publish import MARK, publish, put_file
 from geomap.outputs.text import csv_text
+from geomap.supply.compare_columns import COMPARE_DOCS
 
 if TYPE_CHECKING:
     import geopandas as gpd
     import pyarrow as pa
 
-    from geomap.outputs.beside import Beside
     from geomap.outputs.units import Reader
     from geomap.run import Run
     from geomap.supply.outlook import Outlook
@@ -126,6 +127,7 @@ COLUMN_DOCS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         **ENVIRONMENT_MORE_DOCS,
     },
     **PROFILE_DOCS,
+    **OTHER_MAPS_DOCS,
     "findings.csv": {
         "plot_id": ("", "The plot, the member or the file"),
         "code": ("", "Stable code of the finding"),
@@ -136,6 +138,7 @@ COLUMN_DOCS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "action": ("", "kept, repaired, split or left_out"),
     },
     **OUTLOOK_DOCS,
+    "compare.csv": COMPARE_DOCS,
 }
 """File → column → unit and meaning; a table's contract columns stand first, in their order."""
 
@@ -146,14 +149,12 @@ CONTRACTS: Final[Mapping[str, tuple[str, ...]]] = {
     "by_<column>.csv": tuple(_GROUP),
     **{f"{name}.csv": tuple(COLUMN_DOCS[f"{name}.csv"]) for name in ("classes", "variance", "findings")},
     "environment.csv": tuple(COLUMN_DOCS["environment.csv"])[:5],
-    **{name: tuple(columns) for name, columns in PROFILE_DOCS.items()},
+    **{name: tuple(columns) for name, columns in {**PROFILE_DOCS, **OTHER_MAPS_DOCS}.items()},
     "months.csv": tuple(COLUMN_DOCS["months.csv"])[:7],
     **{name: tuple(columns) for name, columns in OUTLOOK_DOCS.items()},
+    "compare.csv": tuple(COMPARE_DOCS),
 }
 """File → the columns that never change their name, in their order; a table may have more after them."""
-
-MOST_ESTIMATES: Final = 20
-"""Cooperatives up to which each gets its harvest estimate."""
 
 _NEEDS_QUOTES: Final = re.compile(r'[",\r\n]')
 _EXACT: Final = 1e9
@@ -169,10 +170,9 @@ def write_run(
     donor_map: bool = False,
     language: str = "en",
     reader: "Reader" = "office",
+    workbook: bool = False,
 ) -> None:
-    """Leave the run in the folder `out`: tables, summary and, with `pages`, the two maps and the report.
-
-    With a season there is a harvest estimate of each cooperative too, up to 20 of them, as HTML and PDF.
+    """Leave the run in the folder `out`: tables, summary and, with `pages`, what people open: see `documents`.
 
     All files are made in a hidden folder beside `out` and put in place together. An earlier run in `out` is replaced as
     a whole, other files there are kept. Equal runs give equal bytes in every file but timings.json.
@@ -182,19 +182,18 @@ def write_run(
     run : areas in hectares, weights in kilograms, outlines in EPSG:4326.
     out : a new or empty folder, or one that holds an earlier run.
     donor_map : leave donor_map.png (300 dpi) and donor_map.pdf too; see `write_donor_map`.
-    language, reader : of the harvest estimates; see `write_estimate`.
+    language, reader : of the harvest estimates, the summary pictures and the workbook; see `write_estimate`.
+    workbook : leave the office's workbook for more than 20,000 plots or members too.
 
     Raises
     ------
     OutputError : `out` holds other things, or cannot be written; what was there before is whole.
     """
     with publish(Path(out)) as folder:
-        writers: list[Callable[[], None]] = [partial(_write_pages, run, folder)] if pages else []
-        writers += _tables(run, folder)
+        opened = documents(run, folder, language=language, reader=reader, workbook=workbook) if pages else ()
+        writers: list[Callable[[], None]] = [*opened, *_tables(run, folder)]
         if donor_map:
             writers.append(partial(_write_donor_map, run, folder))
-        if pages and run.summary["parameters"]["season"] and len(run.cooperatives) <= MOST_ESTIMATES:
-            writers.insert(1, partial(_write_estimates, run, folder, language=language, reader=reader))
         deque(ordered_map(lambda write: write(), writers), maxlen=0)  # pages hold the interpreter, tables do not
         files = {path.name: _fingerprint(path) for path in sorted(folder.iterdir())}
         _write_json({**run.summary, "format": MARK, "files": files}, folder / "summary.json")
@@ -221,6 +220,7 @@ def run_tables(run: "Run") -> Iterator[tuple[str, pd.DataFrame]]:
     if run.profile is not None:
         yield "profile.csv", run.profile.profile
         yield "profile_pairs.csv", run.profile.pairs
+    yield from other_maps_tables(run.other_maps)
     yield from _of_outlook(run.outlook)
     for name, column in by_names(run.by).items():
         yield name, run.by[column]
@@ -275,23 +275,6 @@ def by_names(columns: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _write_pages(run: "Run", folder: Path) -> None:
-    for name, page in _pages(run):
-        (folder / name).write_text(page, encoding="utf-8", newline="\n")
-
-
-def _write_estimates(run: "Run", folder: Path, *, language: str, reader: "Reader") -> None:
-    """A harvest estimate of each cooperative; its file is named by the cooperative's place in `cooperatives.csv`."""
-    from geomap.outputs.harvest_estimate import estimate_document, write_estimate
-
-    beside = _beside(run)
-    for number, cooperative in enumerate(run.cooperatives["id"], 1):
-        plain = unicodedata.normalize("NFKD", str(cooperative)).encode("ascii", "ignore").decode().lower()
-        stem = f"harvest_estimate_{number}_{re.sub(r'[^a-z0-9]+', '_', plain)[:40].strip('_')}".rstrip("_")
-        document = estimate_document(run, str(cooperative), beside)
-        write_estimate(document, folder, language=language, reader=reader, name=stem)
-
-
 def require_words(language: str, reader: str) -> None:
     """Raise where there are no harvest estimates in this language or for this reader.
 
@@ -304,21 +287,6 @@ def require_words(language: str, reader: str) -> None:
 
     words(language)
     require_reader(reader)
-
-
-def _beside(run: "Run") -> "Beside":
-    from geomap.outputs.beside import beside_of
-
-    return beside_of(run.outlook, form=run.summary["parameters"]["form"], next_steps=run.next_steps)
-
-
-def _pages(run: "Run") -> Iterator[tuple[str, str]]:
-    from geomap.outputs import maps, report
-
-    beside = _beside(run)
-    yield "map_internal.html", maps.internal_map(run)
-    yield "map_share.html", maps.share_map(run)
-    yield "report.html", report.report(run, beside)
 
 
 def _write_plots(plots: "gpd.GeoDataFrame", path: Path) -> None:

@@ -72,6 +72,7 @@ class FakeRun:
     timings: dict[str, float]
     profile: None = None
     outlook: None = None
+    other_maps: None = None
     left_out: gpd.GeoDataFrame = field(default_factory=lambda: gpd.GeoDataFrame(geometry=[], crs="EPSG:4326"))
     next_steps: pd.DataFrame | None = None
 

@@ -15,7 +15,8 @@ from geomap.errors import UnknownNameError
 from geomap.outputs import words as catalogues
 from geomap.outputs.beside import Beside, beside_of
 from geomap.outputs.estimate_pdf import estimate_pdf
-from geomap.outputs.estimate_sheet import estimate_sheet, localized
+from geomap.outputs.estimate_pen import localized
+from geomap.outputs.estimate_sheet import estimate_sheet
 from geomap.outputs.harvest_estimate import (
     Cases,
     EstimateDocument,
