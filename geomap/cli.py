@@ -8,6 +8,7 @@ import typer
 
 from geomap import __version__
 from geomap.commands.check import check
+from geomap.commands.compare import compare
 from geomap.commands.estimate import demo, estimate
 from geomap.commands.landcover import landcover
 from geomap.commands.learn import backtest, explain
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (demo, check, estimate, backtest, explain, serve, worker):
+for command in (demo, check, estimate, backtest, compare, explain, serve, worker):
     app.command()(command)
 for group in (landcover, store, tokens):
     app.add_typer(group)

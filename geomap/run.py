@@ -61,7 +61,9 @@ from geomap.supply.supplied import item_supply
 from geomap.supply.totals import totals, variance_shares
 
 if TYPE_CHECKING:
+    from geomap.landcover.several import OtherMap
     from geomap.supply.brought import Brought, Evidence
+    from geomap.supply.choice_of_map import OtherMaps
     from geomap.supply.outlook import Outlook
 
 MOST_LOOKED_AROUND: Final = 20_000
@@ -95,6 +97,7 @@ class Run:
     summary : parameters, inputs, versions, totals, assumptions and warnings, as written to summary.json.
     rasters, product : the land cover; rasters in the order in which they speak where several cover the ground.
     timings : seconds per stage.
+    other_maps : what other land-cover maps show, and what the choice of map does; None where there is one map alone.
     """
 
     plots: gpd.GeoDataFrame
@@ -116,6 +119,7 @@ class Run:
     rasters: tuple[Path, ...]
     product: Product
     timings: dict[str, float]
+    other_maps: "OtherMaps | None" = None
 
 
 class _Clock:
@@ -160,6 +164,7 @@ def estimate_files(
     inputs = [("plots", Path(plots)), *(("raster", Path(path)) for path in rasters)]
     inputs += [(role, Path(path)) for role, path in (("members", members), ("shares", shares)) if path is not None]
     inputs += [("layer", Path(path)) for paths in (options.get("layers") or {}).values() for path in paths]
+    inputs += [("other map", Path(path)) for other in options.get("other_maps", ()) for path in other.rasters]
     brought = brought or Brought()
     options["tables"], own = read_crop_tables(brought.crop_tables) if brought.crop_tables else (None, join_findings([]))
     keys = ("form", "season", "base_yield_kg", "tables")
@@ -168,6 +173,10 @@ def estimate_files(
     legend = named_product(product) if isinstance(product, str) else product
     require_estimate(legend, chosen.crop.name)
     check_rasters(rasters, legend)
+    if options.get("other_maps"):
+        from geomap.landcover.several import require_maps
+
+        require_maps(legend, options["other_maps"], chosen.crop.name)
     tell = progress or (lambda stage, done, total: None)
     tell("reading", 0, 1)
     hashing = ThreadPoolExecutor(1)
@@ -264,6 +273,7 @@ def estimate(
     yield_rasters: Sequence[Path] = (),
     local_sample: pd.DataFrame | None = None,
     layers: Mapping[str, Sequence[Path]] | None = None,
+    other_maps: "Sequence[OtherMap]" = (),
     findings: Sequence[pd.DataFrame] = (),
     inputs: Sequence[Mapping[str, Any]] = (),
     workers: int | None = None,
@@ -290,6 +300,8 @@ def estimate(
     yield_rasters : kilograms per hectare and year, in the form and basis of the base yield; where they have data they
         stand for it.
     layers : other rasters by name, such as altitude: each plot gets their mean, quantiles and band, to sum by.
+    other_maps : maps of other products, to stand beside that of the run: their areas, where they agree, and what the
+        choice of map does to the potential.
     local_sample : what was found on the ground, of `read_local_sample`; it stands for the map's own accuracy.
     findings : what was found while reading.
     inputs : files, for the summary.
@@ -326,6 +338,14 @@ def estimate(
     items, ratios, more = figures.items(land, people, owners, chosen.season)
     said += [*doubts, more]
     clock.lap("potential")
+    beside = None
+    if other_maps:
+        from geomap.supply.choice_of_map import look_at_other_maps
+
+        own = (rasters, extraction)
+        many = {"people": people, "owners": owners, "workers": workers, "progress": progress}
+        beside = look_at_other_maps(figures, prepared.plots, own, other_maps, **many)
+        clock.lap("other maps")
     outlook = None
     if evidence is not None and chosen.season is not None:
         from geomap.supply.outlook import look_ahead
@@ -383,12 +403,14 @@ def estimate(
             "findings": _told(by_cooperative(found, table, prepared.left_out)),
             "totals": {name: _number(total[name]) for name in SUM_COLUMNS},
             "evidence": rests_on(outlook),
+            **({} if beside is None else {"other_maps": beside.told()}),
             "versions": versions(),
             "tables": reference.versions(),
         },
         rasters=in_order(rasters, legend),
         product=legend,
         timings=clock.seconds,
+        other_maps=beside,
     )
     clock.lap("tables")
     return result

@@ -61,7 +61,7 @@ _START: Final = (
     "from geomap.sandbox import _serve; _serve(request)"
 )
 _REQUEST, _ANSWER, _WORK = "request.json", "answer.json", "work"
-_PREFIX: Final = "geomap-child-"
+PREFIX: Final = "geomap-child-"
 DAY_S: Final = 86_400
 _MOST_ANSWER_TEXT: Final = 1_000_000
 _MOST_WORDS: Final = 4_000
@@ -121,7 +121,7 @@ def run(
     """
     limits, path = limits or Limits(), Path(os.path.abspath(path))
     _sweep(tempfile.gettempdir())
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as private:
+    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as private:
         folder = Path(private).resolve()
         (folder / _WORK).mkdir()
         request = {
@@ -167,7 +167,7 @@ def is_leftover(path: Path, *, age_s: float = DAY_S) -> bool:
 @cache
 def _sweep(temporary: str) -> None:
     """Remove the private folders that killed processes left, once in the life of this one."""
-    for folder in sorted(Path(temporary).glob(f"{_PREFIX}*")):
+    for folder in sorted(Path(temporary).glob(f"{PREFIX}*")):
         if is_leftover(folder):
             shutil.rmtree(folder, ignore_errors=True)
 

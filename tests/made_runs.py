@@ -87,7 +87,14 @@ def _tables(members: pd.DataFrame, points: pd.DataFrame, code: str, by: tuple[st
               for rule in ("model", "same as last season")]  # fmt: skip
     shock = {"cooperative_id": code, "case": "shock year", "chance": 0.1, "factor_low": 0.5, "factor_high": 0.8,
              "mean_kg": 10.0, "p10_kg": 9.0, "p50_kg": 10.0, "p90_kg": 11.0}  # fmt: skip
-    beside = {"available": sold, "backtest_scores": scores, "shock_year": [shock]}
+    past = [{"cooperative_id": code, "season": season, "rule": rule, "evidence": "", "actual_kg": 40_123.0,
+             "mean_kg": 41_234.0, "p2_5_kg": 2e4, "p10_kg": 3e4, "p50_kg": 4e4, "p90_kg": 5e4, "p97_5_kg": 6e4}
+            for season in ("2024/25", "2025/26") for rule in ("model", "same as last season")]  # fmt: skip
+    variance = [{"cooperative_id": one, "quantity": quantity, "source": source, "share": share}
+                for one in ("all", code) for quantity in QUANTITIES
+                for source, share in (("base_yield", 0.3), ("season", 0.1), ("plot", 0.5))]  # fmt: skip
+    beside = {"available": sold, "backtest_scores": scores, "shock_year": [shock], "backtest": past,
+              "variance": variance}  # fmt: skip
     return {"members": own, "cooperatives": [total], "months": months, **parts, **beside}
 
 

@@ -14,6 +14,7 @@ from geomap.errors import GeomapError
 from geomap.store import Scope
 from geomap.store.cooperatives import add_cooperative
 from geomap.store.scope import ALL
+from geomap.store.sessions import begin_session, who_is_in
 from geomap.store.tokens import public_id, who
 
 app = typer.Typer()
@@ -53,6 +54,23 @@ def test_a_token_that_is_made_opens_its_cooperative_until_it_is_revoked(store, u
     assert who(store, secret) is None
     (row,) = json.loads(run("token", "list", "--store", url, "--json"))
     assert row["revoked_at"] is not None
+
+
+def test_an_account_that_is_closed_is_opened_by_none_of_its_tokens(store, url):
+    made = json.loads(run("token", "create", "--store", url, "--role", "buyer", "--json"))
+    other = json.loads(run("token", "create", "--store", url, "--account", made["account_id"], "--json"))
+    cookie = begin_session(store, made["account_id"], seconds=100)
+    assert "closed" in run("token", "close-account", made["account_id"], "--store", url)
+    assert [who(store, one["token"]) for one in (made, other)] == [None, None]
+    assert who_is_in(store, cookie) is None
+    with pytest.raises(GeomapError, match="no such account"):
+        run("token", "create", "--store", url, "--account", made["account_id"])
+
+
+@pytest.mark.parametrize(("account", "told"), [("unknown", "no such account"), ("local", "cannot be closed")])
+def test_an_account_that_cannot_be_closed_is_told_why(url, account, told):
+    with pytest.raises(GeomapError, match=told):
+        run("token", "close-account", account, "--store", url)
 
 
 def test_another_token_can_be_made_for_the_same_account(store, url):

@@ -1,6 +1,7 @@
 """Findings, one by one: filtered, and decided by a person."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlencode
 
@@ -38,27 +39,34 @@ def show(
     severity: Literal["", "block", "warn", "note"] = "",
     community: Annotated[str, Query(max_length=1_000)] = "",
     code: Annotated[str, Query(max_length=100)] = "",
+    topic: Literal["", "walk", "overlap", "area", "names"] = "",
     first: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
 ) -> Response:
     with asked.store.read(asked.scope) as tx:
         owner = cooperative(tx, cooperative_id)
-        every, source = _latest(tx, cooperative_id)
+        every, source = latest_findings(tx, cooperative_id)
         places = _places(tx, cooperative_id)
         decided = _decided(tx, cooperative_id)
     rows = [{**places.get(row["plot_id"], {"community": "", "member_id": ""}), **row} for row in every]
     kept = [
         row
         for row in rows
-        if severity in ("", row["severity"]) and community in ("", row["community"]) and code in ("", row["code"])
+        if severity in ("", row["severity"])
+        and community in ("", row["community"])
+        and code in ("", row["code"])
+        and (not topic or row["code"] in topics()[topic])
     ]
     kept.sort(key=lambda row: SEVERITIES.index(row["severity"]))
-    chosen = {"severity": severity, "community": community, "code": code}
+    chosen = {"severity": severity, "community": community, "code": code, "topic": topic}
+    shown = shown_part(kept, first, _PAGE)
     return page(
         request,
         "findings.html",
         cooperative=owner,
         tab="findings",
-        **shown_part(kept, first, _PAGE),
+        **shown,
+        topics={name: sum(row["code"] in codes for row in rows) for name, codes in topics().items()},
+        others=_other_plots(shown["rows"], places),
         chosen=chosen,
         filters=urlencode({name: value for name, value in chosen.items() if value}),
         communities=sorted({row["community"] for row in rows if row["community"]}),
@@ -90,7 +98,30 @@ def decide(
     return go(f"/office/{cooperative_id}/findings?{back}".rstrip("?"))
 
 
-def _latest(tx: Transaction, cooperative_id: str) -> tuple[Sequence[Mapping[str, Any]], str]:
+@cache
+def topics() -> Mapping[str, Sequence[str]]:
+    """What a technician asks first → the codes of findings that answer it."""
+    from geomap.outputs.kit_pages import WALK
+    from geomap.plots.overlap import OVERLAP_CODES
+
+    names = ("not_a_member", "not_a_member_then", "plot_without_member", "lookalike_name")
+    return {"walk": WALK, "overlap": OVERLAP_CODES, "area": ("area_differs", "area_ratio"), "names": names}
+
+
+def _other_plots(rows: Iterable[Mapping[str, Any]], places: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """Message of an overlap → the other plot and its member."""
+    from geomap.plots.overlap import other_plot
+
+    found = {}
+    for row in rows:
+        if row["code"] in topics()["overlap"]:
+            named = [plot for plot in places if plot != row["plot_id"] and plot in row["message"]]
+            if other := other_plot(row["message"], row["plot_id"], named):
+                found[row["message"]] = {"plot_id": other, "member_id": places[other]["member_id"]}
+    return found
+
+
+def latest_findings(tx: Transaction, cooperative_id: str) -> tuple[Sequence[Mapping[str, Any]], str]:
     """Findings of the last run, which have kilograms, or of the file of plots where that is newer."""
     last = runs(tx, cooperative_id, limit=1)
     files = [row for row in imports(tx, cooperative_id, limit=_IMPORTS) if row["kind"] == "plots"]

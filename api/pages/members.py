@@ -1,4 +1,4 @@
-"""Members: found, looked at, corrected, asked what they agree to, and erased; the history of a plot."""
+"""Members: found, looked at, corrected, asked what they agree to, and erased."""
 
 from typing import Annotated, Any, Final, Literal
 
@@ -17,7 +17,7 @@ from geomap.store import audit, schema
 from geomap.store.cooperatives import cooperative
 from geomap.store.errors import ConflictError
 from geomap.store.members import PURPOSES, consents, member, members, put_member
-from geomap.store.plots import plot_history
+from geomap.store.scope import Transaction
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _PAGE: Final = 50
@@ -32,6 +32,7 @@ def find(
     cooperative_id: CooperativeId,
     asked: Annotated[Asked, may("members.read")],
     search: Annotated[str, Query(max_length=200)] = "",
+    without_plot: bool = False,
     first: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
 ) -> Response:
     wanted = search.strip().casefold()
@@ -39,6 +40,9 @@ def find(
         owner = cooperative(tx, cooperative_id)
         every = walked(lambda after: members(tx, cooperative_id, after=after, limit=AT_ONCE), "", "member_id")
         kept = [row for row in every if wanted in f"{row['member_id']} {row['name']} {row['community']}".casefold()]
+        if without_plot:
+            mapped = _with_plot(tx, cooperative_id)
+            kept = [row for row in kept if row["member_id"] not in mapped]
         audit.record(tx, "members.read", cooperative_id=cooperative_id)
     return page(
         request,
@@ -47,7 +51,16 @@ def find(
         tab="members",
         **shown_part(kept, first, _PAGE),
         search=search,
+        without_plot=without_plot,
     )
+
+
+def _with_plot(tx: Transaction, cooperative_id: str) -> set[str]:
+    """Ids of members who have a plot, or a share in one."""
+    plots, shares = schema.plots, schema.plot_shares
+    owned = select(plots.c.member_id).where(plots.c.cooperative_id == cooperative_id, plots.c.ended_at.is_(None))
+    shared = select(shares.c.member_id).where(shares.c.cooperative_id == cooperative_id)
+    return {row["member_id"] for query in (owned, shared) for row in tx.fetch(query.distinct())}
 
 
 @router.get(f"{AT}/member")
@@ -138,36 +151,3 @@ def erase(
         raise ConflictError("Nobody confirmed it.", todo="Tick the box to erase the member.")
     erase_for_good(cooperative_id, id, asked)
     return go(f"/office/{cooperative_id}/members")
-
-
-@router.get(f"{AT}/plot")
-def history(
-    request: Request, *, cooperative_id: CooperativeId, asked: Annotated[Asked, may("plots.history")], id: Id
-) -> Response:
-    with asked.store.read(asked.scope) as tx:
-        owner, rows = cooperative(tx, cooperative_id), plot_history(tx, cooperative_id, id)
-    drawn = [{**row, "shape": shape_of(row["geometry"])} for row in rows]
-    return page(request, "plot.html", cooperative=owner, tab="members", plot_id=id, rows=drawn)
-
-
-def shape_of(wkb: bytes | None) -> str:
-    """The outline as the path of a picture of 100 × 100; "" for a point or none."""
-    if wkb is None:
-        return ""
-    import numpy as np
-    import shapely
-
-    shape = shapely.from_wkb(bytes(wkb))
-    if shape.geom_type not in ("Polygon", "MultiPolygon") or shape.is_empty:
-        return ""
-    west, south, east, north = shape.bounds
-    shrink = float(np.cos(np.radians((south + north) / 2)))
-    size = max((east - west) * shrink, north - south) or 1.0
-    rings = [ring for polygon in shapely.get_parts(shape) for ring in (polygon.exterior, *polygon.interiors)]
-    paths = []
-    for ring in rings:
-        corners = shapely.get_coordinates(ring)
-        x = 5 + 90 * (corners[:, 0] - west) * shrink / size
-        y = 5 + 90 * (north - corners[:, 1]) / size
-        paths.append("M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True)) + "Z")
-    return "".join(paths)

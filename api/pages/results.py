@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.access import Asked, may
+from api.pages.answers import answers
 from api.pages.base import AT, PageRoute, page, shown_part
 from api.pages.figures import cases, headline
 from api.paths import CooperativeId, FileName, RunId
@@ -48,6 +49,7 @@ def show(
         communities = _rows(tx, row, names["tables"], "by_community")
         months = [one for one in _rows(tx, row, names["tables"], "months") if one["quantity"] == quantity]
         findings = _rows(tx, row, names["tables"], "findings")
+        told = answers(lambda name: _rows(tx, row, names["tables"], name), figures)
     highest = max((month["p90_kg"] or month["mean_kg"] or 0.0 for month in months), default=0.0)
     return page(
         request,
@@ -59,6 +61,7 @@ def show(
         communities=[{"name": one["id"], "members": one["members"], **cases(one, quantity)} for one in communities],
         months=[_month(one, highest) for one in months],
         findings=len(findings),
+        answers=told,
         narrow=row["summary"].get("narrow") or [],
         files=_files(names["files"]),
     )

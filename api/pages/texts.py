@@ -3,13 +3,13 @@
 import json
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
 from babel import Locale
-from babel.dates import format_datetime
+from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal
 from fastapi import Request
 
@@ -86,6 +86,20 @@ class Texts:
         year, _, number = text.partition("-")
         moment = datetime(int(year), int(number), 1, tzinfo=UTC)
         return str(format_datetime(moment, "MMM y", locale=self._locale))
+
+    def day(self, text: str) -> str:
+        """A day such as "2026-11-01" in words."""
+        return str(format_date(date.fromisoformat(text), "d MMM y", locale=self._locale))
+
+    def country(self, code: str) -> str:
+        """A country by its ISO 3166 code; the code itself where it is none.
+
+        Examples
+        --------
+        >>> Texts("fr").country("NI"), Texts("en").country("XQ")
+        ('Nicaragua', 'XQ')
+        """
+        return str(self._locale.territories.get(code, code))
 
 
 @cache

@@ -1,8 +1,11 @@
 """A service with two cooperatives, and a client for everyone who may ask it."""
 
 import hashlib
+import importlib.util
 import json
 import shutil
+import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,12 @@ from geomap.store.ids import new_id
 from geomap.store.schema import rasters
 from geomap.store.scope import ALL
 from geomap.store.tokens import add_token
+
+_spec = importlib.util.spec_from_file_location("browsing", Path(__file__).with_name("browsing.py"))
+assert _spec is not None and _spec.loader is not None
+browsing = importlib.util.module_from_spec(_spec)
+sys.modules["browsing"] = browsing
+_spec.loader.exec_module(browsing)
 
 LOCAL = Scope("local", ALL, "local")
 OPERATOR = Scope("operator", ALL, "operator")
@@ -95,8 +104,14 @@ def service_of(store: Store, work_dir: Path, **settings: Any) -> Service:
     with store.begin(LOCAL) as tx:
         add_grant(tx, ours, accounts["analyst"], "plots")
         add_grant(tx, ours, accounts["buyer"], "releases")
-    given = {"work_dir": work_dir, "worker": False, **settings}
-    app = create_app(Settings(**given), store=store)
+    return service_at(store, work_dir, ours, foreign, tokens, **settings)
+
+
+def service_at(
+    store: Store, work_dir: Path, ours: str, foreign: str, tokens: dict[str, str], **settings: Any
+) -> Service:
+    """The service of a store that knows these cooperatives and tokens, with a client for each token and one without."""
+    app = create_app(Settings(**{"work_dir": work_dir, "worker": False, **settings}), store=store)
     clients = {
         name: TestClient(app, headers={"Authorization": f"Bearer {token}"}, raise_server_exceptions=False)
         for name, token in tokens.items()
@@ -458,3 +473,49 @@ def sample_files() -> Callable[[Service, Path], Path]:
         return folder
 
     return lay_out
+
+
+# ---- people before a browser; see browsing.py ----
+
+
+@pytest.fixture(scope="module")
+def chromium(requires_chromium: str) -> Iterator[Any]:
+    """Chromium, launched once for a module."""
+    with browsing.browsing(requires_chromium) as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def desk(chromium: Any, _sqlite_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A service with an empty cooperative and a worker, the sample's messy files, and browsers for anybody."""
+    folder = tmp_path_factory.mktemp("pages")
+    (folder / "work").mkdir()
+    store = open_store(f"sqlite:///{shutil.copy(_sqlite_file, folder / 'geomap.sqlite')}")
+    service = service_of(store, folder / "work", worker=True, secure_cookies=False)
+    with browsing.serving(service.app) as url:
+        yield browsing.Desk(service, url, folder, chromium, browsing.messy_files(SAMPLE))
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def desk_with_run(chromium: Any, ran: Ran, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """As `desk`, of a cooperative whose files were taken in, with one estimate (`desk_with_run.run`)."""
+    folder = tmp_path_factory.mktemp("pages")
+    (folder / "work").mkdir()
+    with sqlite3.connect(ran.service.work_dir.parent / "geomap.sqlite") as old:
+        with sqlite3.connect(folder / "geomap.sqlite") as new:
+            old.backup(new)
+        new.close()
+    old.close()
+    store = open_store(f"sqlite:///{folder / 'geomap.sqlite'}")
+    known = (ran.service.ours, ran.service.foreign, ran.service.tokens)
+    service = service_at(store, folder / "work", *known, worker=True, secure_cookies=False)
+    with browsing.serving(service.app) as url:
+        yield browsing.Desk(service, url, folder, chromium, browsing.messy_files(SAMPLE), ran.run)
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def office(desk_with_run: Any) -> Any:
+    """The office of a cooperative with an estimate, signed in."""
+    return desk_with_run.browser("office")

@@ -1,7 +1,10 @@
 """Who may come in, and to what: every route, every role, and answers that tell nobody what is not theirs."""
 
 import re
+import secrets
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,14 @@ from api.app import create_app
 from api.pages.base import PageRoute
 from api.settings import Settings
 from geomap.store import accounts, open_store
+from geomap.store.accounts import local_account
+from geomap.store.database import BUSY_S
 from geomap.store.ids import new_id
 from geomap.store.schema import accounts as accounts_table
+from geomap.store.schema import cooperatives
 from geomap.store.schema import tokens as tokens_table
 from geomap.store.scope import ALL, Scope
-from geomap.store.sessions import begin_session
+from geomap.store.sessions import add_code, begin_session, exchange_code
 from geomap.store.tokens import MOST_VALID, add_token, public_id, revoke_token, who
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -512,3 +518,22 @@ def test_nobody_reads_accounts_and_tokens_but_who_keeps_the_service(service, tab
     for role in ("coop_admin", "analyst", "buyer", "worker"):
         with pytest.raises(NotAllowedError), service.store.read(Scope(role, frozenset({service.ours}))) as tx:
             tx.fetch(table.select())
+
+
+def test_a_code_that_opens_nothing_does_not_wait_for_who_writes(light_service):
+    """Whoever guesses codes keeps nobody from writing, and is kept by nobody."""
+    with light_service.store.begin(Scope("operator", ALL)) as tx:
+        tx.update(cooperatives, {"name": "writing"}, cooperatives.c.cooperative_id == light_service.ours)
+        start = time.monotonic()
+        for code in ("x", "x" * 100, secrets.token_urlsafe(32)):
+            assert light_service.nobody.get("/enter", params={"code": code}).status_code == 401
+        assert time.monotonic() - start < BUSY_S
+
+
+def test_a_code_opens_one_session_of_many_that_come_at_once(service):
+    with service.store.begin(Scope("local", ALL, "local")) as tx:
+        account = local_account(tx)
+    code = add_code(service.store, account)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: exchange_code(service.store, code, seconds=60), range(8)))
+    assert len([secret for secret in found if secret]) == 1

@@ -62,6 +62,17 @@ GET /cooperatives/{cooperative_id}/runs/{run_id}/tables/{name}: office analyst l
 GET /cooperatives/{cooperative_id}/runs/{run_id}/plots: office analyst local
 GET /cooperatives/{cooperative_id}/runs/{run_id}/plots/{plot_id}: office local
 GET /cooperatives/{cooperative_id}/runs/{run_id}/files/{name}: office local
+GET /cooperatives/{cooperative_id}/plots-map/tiles.json: office analyst local
+GET /cooperatives/{cooperative_id}/plots-map/tiles/{z}/{x}/{y}.mvt: office analyst local
+GET /cooperatives/{cooperative_id}/plots-map/pictures/{layer}/{z}/{x}/{y}.png: office analyst local
+GET /cooperatives/{cooperative_id}/plots-map/legend/{layer}: office analyst local
+GET /cooperatives/{cooperative_id}/plots-map/at: office analyst local
+GET /cooperatives/{cooperative_id}/runs/{run_id}/tiles.json: office analyst local
+GET /cooperatives/{cooperative_id}/runs/{run_id}/tiles/{z}/{x}/{y}.mvt: office analyst local
+GET /cooperatives/{cooperative_id}/runs/{run_id}/pictures/{layer}/{z}/{x}/{y}.png: office analyst local
+GET /cooperatives/{cooperative_id}/runs/{run_id}/legend/{layer}: office analyst local
+GET /cooperatives/{cooperative_id}/runs/{run_id}/at: office analyst local
+GET /cooperatives/{cooperative_id}/runs/{run_id}/plots.pmtiles: office local
 GET /cooperatives/{cooperative_id}/jobs: office local
 GET /cooperatives/{cooperative_id}/jobs/{job_id}: office local
 DELETE /cooperatives/{cooperative_id}/jobs/{job_id}: office local
@@ -94,6 +105,8 @@ SENT = {
 }
 """Bodies that are right but for what only the store knows."""
 FILE = {"file": ("m.csv", "member_id,name\nZZQM-new,Other\n")}
+PLACE = {"z": 0, "x": 0, "y": 0, "layer": "findings"}
+"""A tile, and a layer of it."""
 
 REACH = {
     "office": "a",
@@ -144,6 +157,7 @@ def ids_for(world, name, letter="a"):
     ids = {
         **world.ids[letter],
         "name": "members",
+        **PLACE,
         "public_id": world.secrets[name].split("_")[1] if name in ASKING else "x",
     }
     if name == "analyst":
@@ -158,6 +172,7 @@ def ask(world, name, route, ids):
         "{release_id}/tables/{name}", "{release_id}/tables/months"
     )
     path = path.format(**ids)
+    path += "?lon=0&lat=0" if path.endswith("/at") else ""
     if path == "/enter":
         path += "?code=none"
     sent = {"files": FILE, "data": {"kind": "members"}} if route == f"POST {OF}/imports" else {"json": SENT.get(route)}
@@ -238,7 +253,7 @@ def _refusals(world):
                     yield f"{name}: {route} is told from other ways of being unknown"
             if wanted == 404:
                 missing = ask(world, name, route, {**ids, "cooperative_id": new_id()})
-                invented = ask(world, name, route, {key: new_id() for key in ids} | {"name": "members"})
+                invented = ask(world, name, route, {key: new_id() for key in ids} | {"name": "members"} | PLACE)
                 if not told(answer) == told(missing) == told(invented):
                     yield f"{name}: {route} tells what is there from what is not"
 

@@ -20,6 +20,8 @@ from geomap.store.schema import pseudonyms, rasters
 from geomap.store.scope import ALL, SERVICE, Scope
 
 FORMATS = ("json", "csv", "xlsx", "geojson", "geoparquet")
+PLACE = {"z": 6, "x": 16, "y": 29, "layer": "findings"}
+"""A tile that holds all plots of both cooperatives."""
 ASKING = ("office", "neighbour", "analyst", "analyst_released", "analyst_none", "buyer", "operator", "local", "nobody")
 
 
@@ -66,7 +68,7 @@ def _text(content):
 
 def addresses(world, name, letter):
     """Every address that can be read, of one cooperative; with the ids as someone knows them."""
-    ids = {**world.ids[letter], "public_id": "x"}
+    ids = {**world.ids[letter], **PLACE, "public_id": "x"}
     office = world.clients["office" if letter == "a" else "neighbour"]
     run = office.get(f"{world.at(letter)}/runs/{ids['run_id']}").json()
     release = office.get(f"{world.at(letter)}/releases/{ids['release_id']}").json()
@@ -78,6 +80,8 @@ def addresses(world, name, letter):
             continue
         names = _names(run, release, path)
         filled = {path.format(**{**ids, "name": one, "plot_id": plot_id}) for one in names for plot_id in plot_ids}
+        if path.endswith("/at"):  # a place far from all: nearest within ten pixels, at a zoom of which a pixel is 1 km
+            filled = {f"{one}?lon=-88.8&lat=14.63&z=7" for one in filled}
         kinds = FORMATS if "format" in {one["name"] for one in methods["get"].get("parameters", [])} else [""]
         yield from ((path, address, kinds) for address in sorted(filled))
 

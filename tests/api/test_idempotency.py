@@ -1,12 +1,14 @@
 """A request that is sent again with its key is answered again, not done again."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import pytest
 from fastapi import Request
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
 from api.access import Asked, may
 from geomap.store.errors import StoreFullError
@@ -129,3 +131,44 @@ def test_keys_are_forgotten_after_a_day_and_requests_that_were_lost_after_minute
     assert take_key(store, "a", "kept", "2") is None
     free_key(store, "a", "kept")
     assert take_key(store, "a", "kept", "3") is None
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data", "Multipart/Form-Data", "MULTIPART/FORM-DATA"])
+def test_a_form_needs_no_key_however_its_kind_is_written(service, kind):
+    """The same file is the same import; a form is never held in memory for its key."""
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="kind"\r\n\r\nmembers\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="m.csv"\r\n\r\nmember_id\nM1\n\r\n--b--\r\n'
+    )
+    headers = {**key("k"), "Content-Type": f"{kind}; boundary=b"}
+    answers = [service.office.post(f"{service.at}/imports", content=body, headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 200]
+    assert "idempotency-replayed" not in answers[1].headers
+    with service.store.read(SERVICE) as tx:
+        assert tx.fetch(select(table)) == []
+
+
+def test_an_answer_that_was_under_way_while_somebody_was_erased_is_not_kept(counted):
+    counted.member("M1", name="Ana")
+    counted.wait.clear()
+    with ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(counted.office.post, "/count", json={"a": 1}, headers=key("k"))
+        wait_until_taken(counted.store)
+        assert counted.office.delete(f"{counted.at}/members/M1").status_code == 204
+        assert counted.office.post("/count", json={"a": 1}, headers=key("k")).status_code == 409  # still under way
+        counted.wait.set()
+        assert under_way.result().json() == {"done": 1}
+    with counted.store.read(SERVICE) as tx:
+        assert tx.fetch(select(table)) == []
+    again = counted.office.post("/count", json={"a": 1}, headers=key("k"))
+    assert (again.json(), again.headers.get("idempotency-replayed")) == ({"done": 2}, None)
+
+
+def wait_until_taken(store) -> None:
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        with store.read(SERVICE) as tx:
+            if tx.fetch(select(table)):
+                return
+        time.sleep(0.02)
+    raise AssertionError("no key was taken")

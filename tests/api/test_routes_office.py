@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from urllib.parse import quote
 
 import geopandas as gpd
 import openpyxl
@@ -66,6 +67,34 @@ def test_ids_of_members_and_plots_may_hold_a_slash_and_other_letters(service):
     assert service.office.get(f"{service.at}/members").json()["rows"][0]["member_id"] == "FP/001 ñ"
     assert service.office.get(f"{service.at}/plots/L%2F1").json()["properties"]["plot_id"] == "L/1"
     assert service.office.get(f"{service.at}/plots/L%2F1/history").json()["rows"][0]["version"] == 1
+
+
+@pytest.mark.parametrize("own_id", ["X/consents", "/", "a//b", "../X", "X/", "ñ/%2F/%", "X?a=1#b"])
+def test_any_id_is_found_where_it_was_put(light_service, own_id):
+    """A slash that is part of an id is sent as %2F; the parts of the address are told by the others."""
+    service, told = light_service, quote(own_id, safe="")
+    service.member(told, name="Ana", agreed=True)
+    member = f"{service.at}/members/{told}"
+    assert service.office.get(member).json()["member_id"] == own_id
+    assert [row["member_id"] for row in service.office.get(f"{member}/consents").json()["rows"]] == [own_id]
+    assert service.plot(told)["id"] == own_id
+    plot = f"{service.at}/plots/{told}"
+    assert service.office.get(plot).json()["id"] == own_id
+    assert [row["plot_id"] for row in service.office.get(f"{plot}/history").json()["rows"]] == [own_id]
+    assert [service.office.delete(at).status_code for at in (plot, member)] == [204, 204]
+    assert [service.office.get(at).status_code for at in (plot, member)] == [404, 404]
+
+
+def test_an_id_that_ends_like_an_address_is_no_other_members_address(light_service):
+    service = light_service
+    service.member("X", name="Ana")
+    service.member("X%2Fconsents", name="Berta")
+    assert service.office.get(f"{service.at}/members/X%2Fconsents").json()["name"] == "Berta"
+    assert service.office.get(f"{service.at}/members/X/consents").json()["rows"] == []
+    assert service.office.get(f"{service.at}/members/X/other").status_code == 404
+    assert service.office.get(f"{service.at}/members%2FX").status_code == 404
+    assert service.office.get(f"{service.at}%2Fmembers/X").status_code == 404
+    assert service.office.get(f"{service.at}/members/X%252Fconsents").status_code == 404
 
 
 def test_lists_come_in_pages_that_join_without_gap(service):

@@ -307,7 +307,12 @@ def test_buyers_read_bags_and_containers_of_the_cooperatives_own_bag(light_marke
 
 def test_no_unit_is_invented():
     assert buyers_unit("cocoa", "GH", "dry", {}) is None
-    assert buyers_unit("coffee", "HN", "exportable-green", {"bag_kg": None})["size_kg"] == 60.0
+
+
+@pytest.mark.parametrize(("country", "kg", "bags"), [("HN", 69.0, 275), ("CO", 70.0, 275), ("ET", 60.0, 320)])
+def test_where_the_office_told_no_bag_it_is_that_of_the_country(country, kg, bags):
+    unit = buyers_unit("coffee", country, "exportable-green", {"bag_kg": None})
+    assert (unit["size_kg"], unit["container_bags"]) == (kg, bags)  # 275 · 70 kg = 19,250 kg ≥ 320 · 60 kg
 
 
 def test_every_table_has_the_columns_that_are_described(light_market):

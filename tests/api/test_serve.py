@@ -81,6 +81,13 @@ def test_whoever_sits_at_the_computer_comes_in_by_the_link_and_nobody_else(local
     process, port, code = local
     up(port)
     assert ask(port, "GET", "/cooperatives")[0] == 401
+
+    # What only looks at the link or fetches ahead does not use it up.
+    assert ask(port, "HEAD", f"/enter?code={code}")[0] == 405
+    for said in ({"Sec-Purpose": "prefetch;prerender"}, {"Purpose": "prefetch"}):
+        status, headers, _ = ask(port, "GET", f"/enter?code={code}", **said)
+        assert (status, "set-cookie" in headers) == (503, False)
+
     status, headers, _ = ask(port, "GET", f"/enter?code={code}")
     cookie = headers["set-cookie"].partition(";")[0]
     assert status == 303
