@@ -14,7 +14,8 @@ from geomap.commands.landcover import landcover
 from geomap.commands.learn import backtest, explain
 from geomap.commands.service import serve, tokens, worker
 from geomap.commands.store import store
-from geomap.commands.terminal import DONE, INTERNAL, WRONG_USE
+from geomap.commands.terminal import DONE, INTERNAL, WRONG_USE, settle_streams
+from geomap.commands.tiles import tiles
 from geomap.errors import GeomapError
 
 app = typer.Typer(
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (demo, check, estimate, backtest, compare, explain, serve, worker):
+for command in (demo, check, estimate, backtest, compare, explain, tiles, serve, worker):
     app.command()(command)
 for group in (landcover, store, tokens):
     app.add_typer(group)
@@ -42,6 +43,7 @@ def _version(
 
 def main() -> None:
     """Run the command line; every error ends in one message and an exit status."""
+    settle_streams()
     try:
         app()
     except GeomapError as error:
@@ -51,7 +53,7 @@ def main() -> None:
         typer.echo("Stopped; nothing was written.", err=True)
         sys.exit(130)
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")
         sys.exit(DONE)
     except Exception as error:
         if os.environ.get("GEOMAP_DEBUG"):

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 
 from geomap import reference
 from geomap.engine import Progress
 from geomap.findings import CODES, join_findings
 from geomap.ground import ground_of
+from geomap.landcover.bands import lower_edge
 from geomap.landcover.extract import Extraction, class_areas
 from geomap.landcover.local_sample import local_shares, read_local_sample
 from geomap.landcover.partitions import Cluster
@@ -65,9 +67,6 @@ if TYPE_CHECKING:
     from geomap.supply.brought import Brought, Evidence
     from geomap.supply.choice_of_map import OtherMaps
     from geomap.supply.outlook import Outlook
-
-MOST_LOOKED_AROUND: Final = 20_000
-"""Plots up to which the land around them is measured too; it takes longer than the plots themselves."""
 
 MOST_COOPERATIVES: Final = 500
 """Cooperatives up to which the variance of supply is taken apart; its sum pairs each with each for every source."""
@@ -370,8 +369,7 @@ def estimate(
     by_member = group_sums(items, items.table["member_id"], expected)
     labels = attribute_labels(items, prepared.plots, people, by)
     shares_of_variance = _variance(items, expected)
-    around = rasters if len(prepared.plots) <= MOST_LOOKED_AROUND else ()
-    profile = profiles(prepared.plots, extraction.classes, legend, around, workers=workers)
+    profile = profiles(prepared.plots, extraction.classes, legend, rasters, workers=workers)
     clock.lap("totals")
     table = _plot_table(prepared, extraction, items, expected)
     monthly = _with_supply(_monthly(cooperatives, chosen), outlook)
@@ -381,7 +379,9 @@ def estimate(
         classes=extraction.classes,
         members=_with_names(by_member, people),
         cooperatives=cooperatives.drop(columns="var"),
-        by={column: group_sums(items, labels[column], expected).drop(columns="var") for column in by},
+        by={
+            column: _in_order(group_sums(items, labels[column], expected).drop(columns="var"), column) for column in by
+        },
         total=total.drop("var"),
         months=monthly,
         outlook=outlook,
@@ -459,6 +459,13 @@ def _plot_table(
 def _per_plot(values: "pd.Series[float]") -> "pd.Series[float]":
     """Sums over the members who share a plot; NaN stays NaN."""
     return values.groupby(level=0).sum(min_count=1)
+
+
+def _in_order(sums: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The sums by an attribute as they are; bands by their lower edge."""
+    if not column.endswith("_band"):
+        return sums
+    return sums.iloc[np.argsort([lower_edge(str(band)) for band in sums["id"]], kind="stable")].reset_index(drop=True)
 
 
 def _with_names(sums: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:

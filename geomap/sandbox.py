@@ -174,7 +174,7 @@ def _sweep(temporary: str) -> None:
 
 def _environment(folder: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}  # Windows starts nothing without
-    own = dict.fromkeys(("HOME", "TMPDIR", "TMP", "TEMP", "XDG_CACHE_HOME"), str(folder / _WORK))
+    own = dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TMP", "TEMP", "XDG_CACHE_HOME"), str(folder / _WORK))
     return kept | ENVIRONMENT | own | {"GDAL_SKIP": skipped_drivers()}
 
 

@@ -74,7 +74,8 @@ def test_estimate_leaves_every_file_of_the_contract(world, tmp_path):
         "variance.csv", "environment.csv", "profile.csv", "profile_pairs.csv", "findings.csv",
         "summary.json", "timings.json",
         "map_internal.html", "map_share.html", "report.html",
-        "harvest_estimate_1_rio_lindo.html", "harvest_estimate_1_rio_lindo.pdf",
+        "harvest_estimate_1_rio_lindo.html", "harvest_estimate_1_rio_lindo.pdf", "harvest_summary_1_rio_lindo.png",
+        "report.pdf", "office.xlsx",
     }  # fmt: skip
     assert "Río Lindo" in done.stdout
     assert "20 of 22" in done.stdout

@@ -245,6 +245,8 @@ def _say_run(run: "Run", out: Path) -> None:
     for warning in run.summary["warnings"]:
         say(f"Note: {warning}")
     say(f"Open {out / 'report.html'} first, then {out / 'map_internal.html'}.")
+    if not (out / "office.xlsx").exists():
+        say("More than 20,000 plots or members: office.xlsx is left with --workbook.")
 
 
 def _say_other_maps(run: "Run") -> None:

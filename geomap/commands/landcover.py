@@ -182,7 +182,7 @@ def accuracy(
             [[_cell(cell) for cell in row] for row in table.itertuples(index=False)],
         )
     else:
-        out.write_text(table.to_csv(index=False, lineterminator="\n"), encoding="utf-8")
+        out.write_text(table.to_csv(index=False, lineterminator="\n"), encoding="utf-8", newline="\n")
         say(f"{len(table):,} rows stand in {out}.")
     for message in [*said["message"], *found.findings["message"]]:
         typer.echo(f"Note: {message}", err=True)

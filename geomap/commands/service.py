@@ -26,6 +26,9 @@ def serve(
     port: Annotated[
         int | None, typer.Option("--port", min=1, max=65535, help="Port; 8000, or any free one on this computer alone.")
     ] = None,
+    browser: Annotated[
+        bool, typer.Option("--open", help="Open the link in the browser; on this computer alone.")
+    ] = False,
     no_worker: Annotated[bool, typer.Option("--no-worker", help="Leave jobs to `geomap worker`.")] = False,
 ) -> None:
     """Serve maps, uploads and estimates: without options on this computer alone, with --store to others."""
@@ -34,7 +37,7 @@ def serve(
     if url is None and host is not None:
         raise UnknownNameError("A service for others needs a store of its own.", todo="Give --store URL.")
     if url is None:
-        service.serve_local(default_store_url(), port=port)
+        service.serve_local(default_store_url(), port=port, browser=browser)
     else:
         service.serve(url, host=host or service.HERE, port=port or service.PORT, worker=not no_worker)
 

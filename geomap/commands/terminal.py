@@ -1,7 +1,9 @@
 """What commands say: text, tables, JSON, and how far they are."""
 
+import io
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,12 +34,32 @@ def hectares(effect: float) -> str:
     return f"{effect:+,.2f}" if abs(effect) >= 0.005 else ""
 
 
+def settle_streams() -> None:
+    """Make standard output and error take any letter: "–" and "→" too, on a terminal of Windows or of the C locale.
+
+    A terminal shows a letter that it does not have as "?". A pipe gets UTF-8, so that no name is lost on the way,
+    unless PYTHONIOENCODING says otherwise.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper) or _is_utf8(stream):
+            continue
+        if stream.isatty() or os.environ.get("PYTHONIOENCODING"):
+            stream.reconfigure(errors="replace")
+        else:
+            stream.reconfigure(encoding="utf-8")
+
+
+def _is_utf8(stream: Any) -> bool:
+    return (getattr(stream, "encoding", "") or "").replace("-", "").casefold() == "utf8"
+
+
 def say(text: str) -> None:
     typer.echo(text)
 
 
 def say_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str))
+    escape = not _is_utf8(sys.stdout)
+    typer.echo(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=escape, allow_nan=False, default=str))
 
 
 def say_table(header: list[str], rows: list[list[str]]) -> None:

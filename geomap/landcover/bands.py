@@ -1,5 +1,7 @@
 """Bands of a quantity, in words: "1,000–1,200 m", to sum by."""
 
+import math
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
@@ -15,6 +17,9 @@ ALTITUDE_NAMES: Final = ("altitude", "elevation", "dem")
 
 ALTITUDE_STEP_M: Final = 200.0
 
+_MINUS: Final = "\N{MINUS SIGN}"
+_EDGE: Final = re.compile(rf"{_MINUS}?\d[\d,]*(?:\.\d+)?(?:e[+{_MINUS}]\d+)?")
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -24,8 +29,8 @@ def layer_bands(
     """Band of each value as text; "" where the value is not known.
 
     A band holds its lower edge and not its upper one. Without edges altitudes get bands of 200 m, and other layers the
-    quarters of their values, with edges of three digits. Bands with no value in them have no text. Texts sort as texts:
-    "1,000–1,200 m" stands before "800–1,000 m".
+    quarters of their values, with edges of three digits. Bands with no value in them have no text. Texts sort as texts,
+    "1,000–1,200 m" before "800–1,000 m"; `lower_edge` puts them in order.
 
     Parameters
     ----------
@@ -52,6 +57,22 @@ def layer_bands(
     place = np.searchsorted(limits, np.where(known, numbers, 0.0), side="right")
     texts = np.where(known, np.array(words, dtype=object)[place], "")
     return pd.Series(texts, index=values.index, name=f"{name}_band", dtype="str")
+
+
+def lower_edge(band: str) -> float:
+    """Where a band of `layer_bands` begins, to sort by: −inf for "under 10", inf for a text that is no band.
+
+    Examples
+    --------
+    >>> sorted(["1,000–1,200 m", "(none)", "800–1,000 m", "under 800 m", "1,200 m or more"], key=lower_edge)
+    ['under 800 m', '800–1,000 m', '1,000–1,200 m', '1,200 m or more', '(none)']
+    """
+    first = _EDGE.match(band.removeprefix("under "))
+    if first is None:
+        return math.inf
+    if band.startswith("under "):
+        return -math.inf
+    return float(first[0].replace(",", "").replace(_MINUS, "-"))
 
 
 def altitude_bands(table: pd.DataFrame, edges: Sequence[float] | None = None) -> "pd.Series[str] | None":
@@ -111,4 +132,4 @@ def _words(limits: Floats, unit: str) -> list[str]:
 
 def _number(value: float) -> str:
     text = f"{value:,.10g}"
-    return text.replace("-", "\N{MINUS SIGN}")
+    return text.replace("-", _MINUS)

@@ -93,7 +93,9 @@ class GroupShares:
     ids : (n,) cooperatives, sorted.
     mapped, estimate : (n,) shares 0–1, as the map shows and as its published accuracy makes of it.
     shared : (n, classes) what one standard error of each class's published accuracy does: the same for all.
-    own_var : (n,) variance of the cooperative's own, from how the accuracy of a region differs from the map's.
+    own_var : (n,) variance of the cooperative's own, from how the accuracy of a region differs from the map's, and of
+        sampling where the ground was seen at places.
+    places : (n,) of these, NaN where all ground was seen.
     has_accuracy : whether an accuracy of the product is published.
     """
 
@@ -103,6 +105,7 @@ class GroupShares:
     estimate: Floats
     shared: Floats
     own_var: Floats
+    places: Floats
     has_accuracy: bool
 
     @classmethod
@@ -111,7 +114,7 @@ class GroupShares:
 
         share = Σ over classes i of a_i q_i, with a_i the mapped share of the known ground and q_i what part of ground
         mapped as i is in the group (`published_rows`). A class without a published accuracy counts as mapped, give or
-        take half of it.
+        take half of it. Where `mix` has a column `places`, p (1 − p) / places is the variance of sampling.
         """
         known = mix[mix["class"].isin(product.legend.index)]
         hectares = known.pivot_table("area_ha", "cooperative_id", "class", aggfunc="sum", fill_value=0.0).sort_index()
@@ -122,15 +125,22 @@ class GroupShares:
         q, var = (inside[name].astype(float).reindex(classes).to_numpy() for name in ("p", "var"))
         users = product.legend["users_accuracy"].astype(float).reindex(classes).to_numpy()
         as_mapped = np.array([code in group for code in classes], dtype=float)
-        told = np.isfinite(q)
+        told, mapped = np.isfinite(q), share @ as_mapped
+        places = (
+            known.groupby("cooperative_id")["places"].first().reindex(hectares.index).to_numpy(float)
+            if "places" in known
+            else np.full(len(hectares), np.nan)
+        )
+        drawn = np.where(np.isfinite(places), mapped * (1 - mapped) / np.maximum(places, 1.0), 0.0)
         deviation = np.where(told, np.minimum(region_spread(), np.sqrt(users * (1 - users))), _HALF)
         return cls(
             measure=measure,
             ids=[str(one) for one in hectares.index],
-            mapped=share @ as_mapped,
+            mapped=mapped,
             estimate=share @ np.where(told, q, as_mapped),
             shared=share * np.sqrt(np.where(told, var, 0.0)),
-            own_var=share**2 @ deviation**2,
+            own_var=share**2 @ deviation**2 + drawn,
+            places=places,
             has_accuracy=bool(told.any()),
         )
 
@@ -148,7 +158,11 @@ class GroupShares:
                 "low": np.maximum(self.estimate - reach, 0.0) if known else np.nan,
                 "high": np.minimum(self.estimate + reach, 1.0) if known else np.nan,
                 "interval": "95 % interval" if known else "none: no accuracy is published",
-                "basis": "published accuracy of the map" if known else "the map as it is",
+                "basis": [
+                    ("published accuracy of the map" if known else "the map as it is")
+                    + (f"; seen at places worth {count:,.0f} drawn at random" if np.isfinite(count) else "")
+                    for count in self.places
+                ],
             }
         )
 

@@ -164,7 +164,10 @@ def require_comparable(product_a: Product, product_b: Product) -> None:
     Traceback (most recent call last):
     geomap.errors.RasterError: ESA WorldCover 2020 is version v100 and ESA WorldCover 2021 is version v200. ...
     """
-    todo = "Compare years of one version, such as esri-lulc-2018 and esri-lulc-2023; `geomap landcover` counts the hectares of each."
+    todo = (
+        "Compare years of one version, such as esri-lulc-2018 and esri-lulc-2023; "
+        "`geomap landcover` counts the hectares of each map by itself."
+    )
     if product_a.family != product_b.family or (not product_a.family and product_a.name != product_b.name):
         raise RasterError(
             f"{product_a.title} and {product_b.title} are different products.",

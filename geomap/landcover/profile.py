@@ -22,11 +22,12 @@ import numpy as np
 import pandas as pd
 
 from geomap.landcover.accuracy import carried_areas
+from geomap.landcover.around_sample import land_around_sampled
 from geomap.landcover.bands import ALTITUDE_NAMES, told_altitude
 from geomap.landcover.group_shares import MOST_PAIRED, PAIR_COLUMNS, GroupShares, published_rows
 from geomap.landcover.layer import weighted_quantile
 from geomap.landcover.product import Product
-from geomap.landcover.surroundings import UNCULTIVATED, is_uncultivated, land_around
+from geomap.landcover.surroundings import MOST_RINGED, UNCULTIVATED, is_uncultivated, land_around
 
 MEASURES: Final = {
     "tree_share": "Tree cover on the plots (includes shade coffee and cocoa)",
@@ -100,7 +101,8 @@ def profiles(
     plots : index plot_id, EPSG:4326; cooperative_id, area_ha; altitude (mean of a layer) or altitude_m where known.
     classes : of `class_areas` on these plots.
     product : its legend, with published accuracies.
-    rasters : for the land around the plots, which is left out without them.
+    rasters : for the land around the plots, which is left out without them; around more than `MOST_RINGED` plots it is
+        seen at a sample of places.
     workers : threads; never changes a result.
 
     Raises
@@ -113,7 +115,8 @@ def profiles(
     on_plots = GroupShares.of("tree_share", mix, product, trees)
     parts, pairs = [on_plots.table()], [on_plots.pairs()]
     if rasters:
-        around = land_around(plots, rasters, product, workers=workers)
+        look = land_around if len(plots) <= MOST_RINGED else land_around_sampled
+        around = look(plots, rasters, product, workers=workers)
         nearby = GroupShares.of(
             UNCULTIVATED, around, product, set(product.legend.index[is_uncultivated(product.legend)])
         )

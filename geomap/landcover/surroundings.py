@@ -17,6 +17,9 @@ from geomap.landcover.product import Product
 UNCULTIVATED: Final = "uncultivated_nearby_share"
 NEAR_M: Final = 1000.0
 
+MOST_RINGED: Final = 20_000
+"""Plots up to which the ring around them is drawn; around more of them the land is seen at a sample of places."""
+
 _USED: Final = re.compile(
     r"(?<!out)crop|cultivat|agricultur|farm|pasture|plantation|mosaic|sugar cane|soy|rice|palm|coffee|cocoa|rubber"
     r"|citrus|cotton|built|urban|settlement|mining|aquaculture|power plant|lost|deforested|threshold|no data",
@@ -89,6 +92,22 @@ def land_around(
     )
 
 
+def metres_per_degree(latitude: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Metres of a degree eastward and northward at each latitude, (n, 2), on the WGS84 ellipsoid.
+
+    Source: Snyder (1987), Map Projections: A Working Manual, chapter 4, as series.
+
+    Examples
+    --------
+    >>> metres_per_degree(np.array([0.0])).round().tolist()
+    [[111319.0, 110574.0]]
+    """
+    lat = np.radians(latitude)
+    north = 111_132.954 - 559.822 * np.cos(2 * lat) + 1.175 * np.cos(4 * lat)
+    east = 111_412.84 * np.cos(lat) - 93.5 * np.cos(3 * lat) + 0.118 * np.cos(5 * lat)
+    return np.column_stack([east, north])
+
+
 def ring_around(shapes: npt.NDArray[np.object_], near_m: float = NEAR_M) -> Any:
     """All ground within `near_m` metres of the shapes and in none of them, in degrees.
 
@@ -109,10 +128,7 @@ def ring_around(shapes: npt.NDArray[np.object_], near_m: float = NEAR_M) -> Any:
     0.99
     """
     box = shapely.bounds(shapes).reshape(-1, 4)
-    lat = np.radians((box[:, 1] + box[:, 3]) / 2)
-    north = 111_132.954 - 559.822 * np.cos(2 * lat) + 1.175 * np.cos(4 * lat)
-    east = 111_412.84 * np.cos(lat) - 93.5 * np.cos(3 * lat) + 0.118 * np.cos(5 * lat)
-    scale = np.column_stack([east, north])
+    scale = metres_per_degree((box[:, 1] + box[:, 3]) / 2)
     parts, owner = shapely.get_coordinates(shapes, return_index=True)
     metres = shapely.set_coordinates(shapes.copy(), parts * scale[owner])
     wide = shapely.buffer(metres, near_m, quad_segs=_CORNERS)

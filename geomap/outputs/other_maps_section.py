@@ -89,9 +89,16 @@ def other_maps_section(found: "OtherMaps | None", told: Mapping[str, Any] | None
         "others": [titles[name] for name in order[1:]],
         "group_titles": list(GROUPS.values()),
         "agreement": told["agreement"],
+        "choice": _sentence(told["choice"]),
         "rows": groups,
         "size": len(ids) + (len(ids) > 1),
     }
+
+
+def _sentence(told: list[str]) -> str:
+    """What the choice does to the sum, without its name: the sentence of "all" stands last."""
+    words = told[-1].partition(": ")[2] if told else ""
+    return words[:1].upper() + words[1:]
 
 
 def _land(areas: pd.DataFrame, order: list[str]) -> dict[tuple[str, str], list[float]]:

@@ -27,6 +27,7 @@ _ROOT_BYTES: Final = 16_384
 """Header and first directory lie within these first bytes of the file."""
 _LEAF_ENTRIES: Final = 4_096
 _GZIP, _MVT = 2, 1
+_TEXTS: Final = frozenset({"plot_id", "member_id", "class", "findings"})
 Entry = tuple[int, int, int]
 """Number of a tile, place of its bytes, and how many."""
 
@@ -148,6 +149,8 @@ def _written(
 def _assemble(made: Any, data: Any, entries: Sequence[Entry], index: TileIndex, most_zoom: int) -> None:
     """Header, first directory, description, further directories, tiles."""
     told = tilejson(index, tiles=["{z}/{x}/{y}"], name="plots", most_zoom=most_zoom)
+    for layer in told["vector_layers"]:  # readers take the kind of a column from here
+        layer["fields"] = {name: "String" if name in _TEXTS else "Number" for name in layer["fields"]}
     described = {"name": "plots", "format": "pbf", "vector_layers": told["vector_layers"]}
     metadata = gzip.compress(json.dumps(described, ensure_ascii=False, sort_keys=True).encode(), 6, mtime=0)
     root, leaves = _directories(entries)

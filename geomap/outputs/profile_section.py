@@ -72,6 +72,7 @@ def _measure(found: "Profiles", name: str) -> dict[str, Any]:
         "compared": len(pairs),
         "different": [_pair_words(row) for row in different.head(_SHOWN).to_dict("records")],
         "more_different": max(len(different) - _SHOWN, 0),
+        "sampled": bool(rows["basis"].str.contains("places").any()),
         "has_interval": bool(rows["low"].notna().any()),
     }
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from geomap.findings import CODES
+from geomap.landcover.bands import lower_edge
+from geomap.landcover.citation import cite
 from geomap.outputs.beside import Beside
 from geomap.outputs.figures import ticks, to_svg
 from geomap.outputs.other_maps_section import other_maps_section
@@ -59,7 +61,7 @@ _SOURCES: Final[Mapping[str, tuple[str, str]]] = {
 """Source of error → what it is in words, and the input that would narrow it."""
 
 _CASES: Final = {"mean": "", "low": "p10_", "middle": "p50_", "high": "p90_"}
-_TEMPLATES: Final = ("report.html.jinja", "profile.html.jinja", "other_maps.html.jinja")
+_TEMPLATES: Final = ("report.html.jinja", "profile.html.jinja", "other_maps.html.jinja", "publish.html.jinja")
 _TREES: Final = re.compile(r"\b(tree cover|trees?|forests?)\b", re.IGNORECASE)
 _SHADE: Final = " (includes shade coffee and cocoa)"
 _ACTIONS: Final = {"kept": "kept", "repaired": "repaired", "split": "shared", "left_out": "left out"}
@@ -192,7 +194,7 @@ def report_content(run: "Run", beside: Beside) -> dict[str, Any]:
         "shock": [shock[name] * case["mean"] for name in ("factor_low", "factor_high")],
         "picture": _picture(_largest(run.cooperatives), quantity),
         "cooperatives": _group(run.cooperatives, quantity),
-        "by": [{"column": column, **_group(table, quantity)} for column, table in sorted(run.by.items())],
+        "by": [{"column": column, **_by(column, table, quantity)} for column, table in sorted(run.by.items())],
         "months": _months(run.months, quantity),
         "environment": _environment(run.environment),
         "findings": _findings(run.findings),
@@ -202,6 +204,7 @@ def report_content(run: "Run", beside: Beside) -> dict[str, Any]:
         "other_maps": other_maps_section(run.other_maps, run.summary.get("other_maps")),
         "loss": loss(beside.backtest),
         **answers(run, quantity, beside),
+        "cite": cite(product).replace("https://doi.org/", "doi:"),  # the page names no address
         "product": {name: getattr(product, name) for name in ("title", "year", "attribution", "licence")},
     }
 
@@ -220,6 +223,14 @@ def _group(groups: pd.DataFrame, quantity: str) -> dict[str, Any]:
     """The largest rows of a table of groups, and how many rows it has."""
     rows = [{"unmapped_kg": math.nan, **row, **_case(row, quantity), "id": str(row["id"])} for row in _largest(groups)]
     return {"rows": rows, "size": len(groups)}
+
+
+def _by(column: str, groups: pd.DataFrame, quantity: str) -> dict[str, Any]:
+    """The same for an attribute; bands stand by their lower edge."""
+    found = _group(groups, quantity)
+    if column.endswith("_band"):
+        found["rows"].sort(key=lambda row: lower_edge(row["id"]))
+    return found
 
 
 def _errors(run: "Run", quantity: str) -> list[dict[str, Any]]:

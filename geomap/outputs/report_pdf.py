@@ -324,8 +324,8 @@ def _shared(least: Sequence[float], natural: Sequence[float], width: float) -> l
 
     Examples
     --------
-    >>> _shared([10, 10], [20, 30], 100), _shared([10, 10], [20, 110], 60), _shared([60, 60], [60, 60], 60)
-    ([70.0, 30], [13.636363636363637, 46.36363636363636], [30.0, 30.0])
+    >>> _shared([10, 10], [20, 30], 100), _shared([10, 10], [20, 40], 40), _shared([60, 60], [60, 60], 60)
+    ([70, 30], [15.0, 25.0], [30.0, 30.0])
     """
     spare = width - sum(natural)
     if spare >= 0:

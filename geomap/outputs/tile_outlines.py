@@ -36,7 +36,7 @@ class Outlines:
         corners = self.corners.tolist()
         rings = list(zip(corners[:-1], corners[1:], self.holes.tolist(), strict=True))
         owners, firsts = np.unique(self.owner, return_index=True)
-        stops = np.append(firsts[1:], len(rings)).tolist()
+        stops = [*firsts[1:].tolist(), len(rings)] if rings else []
         for place, first, stop in zip(owners.tolist(), firsts.tolist(), stops, strict=True):
             yield place, rings[first:stop]
 

@@ -91,7 +91,7 @@ class TileIndex:
         --------
         >>> import pyarrow as pa, shapely
         >>> ids = {"plot_id": pa.array(["P1"]), "member_id": pa.array(["M1"])}
-        >>> index = TileIndex.of([shapely.box(0.1, 0.1, 0.2, 0.2)], ids, {"area_ha": [123.0]})
+        >>> index = TileIndex.of([shapely.box(10, 10, 20, 20)], ids, {"area_ha": [123.0]})
         >>> index.rows(1, 1, 0).tolist(), index.rows(1, 0, 0).tolist()
         ([0], [])
         """

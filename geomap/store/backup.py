@@ -74,7 +74,7 @@ def back_up(store: Store, path: Path, *, replace: bool = False) -> Manifest:
         version, rows = (_copy_sqlite if store.dialect == "sqlite" else _dump_postgresql)(store, part)
         manifest = Manifest(made_at, store.dialect, version, __version__, _sha256(part), part.stat().st_size, rows)
     with _whole_or_nothing(Manifest.beside(path)) as part:
-        part.write_text(json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
     return manifest
 
 

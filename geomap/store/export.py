@@ -52,7 +52,7 @@ def export_cooperative(tx: Transaction, cooperative_id: str, folder: Path) -> li
     """
     of = cooperative(tx, cooperative_id)
     path = folder / "cooperative.json"
-    path.write_text(json.dumps(of, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(of, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
     written = [path]
     for name in TABLES:
         table = schema.metadata.tables[name]
@@ -62,7 +62,7 @@ def export_cooperative(tx: Transaction, cooperative_id: str, folder: Path) -> li
         written.append(_write_geojson(_rows(tx, table, cooperative_id), folder / f"{name}.geojson"))
     written += _write_files(tx, cooperative_id, folder / "run_files")
     readme = folder / "README.txt"
-    readme.write_text(_readme(of["code"]), encoding="utf-8")
+    readme.write_text(_readme(of["code"]), encoding="utf-8", newline="\n")
     return [*written, readme]
 
 

@@ -31,10 +31,13 @@ ROWS, PLOTS, FILES = "rows", "plots.jsonl", "files"
 MEDIA_TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".pdf": "application/pdf",
+    ".png": "image/png",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     ".json": "application/json",
     ".csv": "text/csv; charset=utf-8",
     ".parquet": "application/vnd.apache.parquet",
 }
+_OPENED: Final = (".html", ".pdf", ".png", ".xlsx")
 _KEPT: Final = ("summary.json", "plots.parquet", "classes.csv", "findings.csv")
 """Beside pages and documents: what `geomap explain` reads."""
 _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -83,7 +86,7 @@ def made_ready(results: Path) -> Iterator[Ready]:
     """
     tables = sorted((results / ROWS).glob("*.jsonl"))
     stored = {path.stem: _described(path) for path in tables}
-    files = [path for path in sorted((results / FILES).iterdir()) if path.suffix in (".html", ".pdf")
+    files = [path for path in sorted((results / FILES).iterdir()) if path.suffix in _OPENED
              or path.name in _KEPT]  # fmt: skip
     with tempfile.TemporaryFile(dir=results) as spool:
         for path in tables:

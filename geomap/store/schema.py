@@ -83,9 +83,9 @@ cooperatives: Final = _table(
     _text("crop", server_default=""),
     Column("settings", JSON, nullable=False, default=dict),  # what each cooperative is asked once
     Column("version", Integer, nullable=False, server_default="1"),
-    _text("stamp", server_default=""),  # another after each write to what it owns: what is kept of it elsewhere is old
     _made(),
     _time("left_at"),
+    _text("stamp", server_default=""),  # another after each write to what it owns: what is kept of it elsewhere is old
     read=OFFICE | KEEPERS | WORKER | READERS | SERVICE,
     write=KEEPERS,
     change=OFFICE | KEEPERS,

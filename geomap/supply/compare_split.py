@@ -41,10 +41,9 @@ def plot_changes(before: Written, after: Written) -> pd.DataFrame:
     """Both runs beside each other, one row per plot; columns of the first run end in _a, of the second in _b."""
     same_land = before.land == after.land
     sides = [_factors(run) for run in (before, after)]
-    table = sides[0].add_suffix("_a").join(sides[1].add_suffix("_b"), how="outer").sort_index()
+    table = _beside(*sides)
     has_a, has_b = table["potential_a"].notna(), table["potential_b"].notna()
     table["kind_of_row"] = np.where(has_a & has_b, "both", np.where(has_b, "plots_new", "plots_gone"))
-    table["cooperative_id"] = table["cooperative_id_b"].where(has_b, table["cooperative_id_a"])
     for name in ("p", "g"):  # told anew, or another default
         told = _differs(table[f"told_{name}_a"], table[f"told_{name}_b"])
         for side in "ab":
@@ -87,6 +86,21 @@ def _factors(run: Written) -> pd.DataFrame:
     return pd.DataFrame(found, index=plots.index)
 
 
+def _beside(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """Both sides by id, columns ending in _a and _b; what moved to another cooperative is gone there and new here."""
+    table = before.add_suffix("_a").join(after.add_suffix("_b"), how="outer").sort_index()
+    one, other = table["cooperative_id_a"], table["cooperative_id_b"]
+    moved = (one != other) & one.notna() & other.notna()
+    parts = [table[~moved]]
+    for side in ("_a", "_b"):
+        away = table[moved].copy()
+        away[[name for name in away if name.endswith(side)]] = np.nan
+        parts.append(away)
+    found = pd.concat(parts) if moved.any() else table
+    found = found.assign(cooperative_id=found["cooperative_id_b"].fillna(found["cooperative_id_a"]))
+    return found.sort_values("cooperative_id", kind="stable").sort_index(kind="stable")
+
+
 def _ratio(part: "pd.Series[float]", whole: "pd.Series[float]") -> "pd.Series[float]":
     """Part / whole; NaN (not known) where the whole is 0."""
     return part / whole.where(whole != 0)
@@ -99,7 +113,7 @@ def _differs(one: "pd.Series[float]", other: "pd.Series[float]") -> "pd.Series[b
 def split(table: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
     """What each group of factors did to each row that stands in both runs; columns `GROUPS`, kg.
 
-    A factor that one run cannot tell (0 / 0) is that of the other. What the factors leave is settings.
+    A factor that one run cannot tell (0 / 0) is that of the other. What the factors leave is the last's.
     """
     groups = GROUPS if quantity == "supply" else GROUPS[:-1]
     ends = []
@@ -107,8 +121,8 @@ def split(table: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
         own = [table[f"{name}_{side}"].fillna(table[f"{name}_{other}"]).fillna(1.0) for name in groups]
         ends.append(np.array([column.to_numpy(float) for column in own]).reshape(len(groups), len(table)))
     parts = shapley(*ends)
-    whole = (table[f"{quantity}_b"] - table[f"{quantity}_a"]).fillna(0.0).to_numpy(float)
-    parts[groups.index("settings")] += whole - parts.sum(axis=0)
+    whole = table[f"{quantity}_b"].fillna(0.0).to_numpy(float) - table[f"{quantity}_a"].fillna(0.0).to_numpy(float)
+    parts[-1] += whole - parts.sum(axis=0)
     frame = pd.DataFrame(parts.T, index=table.index, columns=list(groups))
     return frame.reindex(columns=list(GROUPS), fill_value=0.0)
 
@@ -168,10 +182,9 @@ def member_changes(before: Written, after: Written) -> pd.DataFrame:
         columns |= {"deliveries": _ratio(people["supply_kg"], people["potential_kg"])}
         frame = pd.DataFrame(columns).assign(land_cover=1.0, told=1.0, counted_ha=0.0)
         sides.append(frame.set_axis(pd.Index("member:" + people.index.astype("str"), dtype="str")))
-    table = sides[0].add_suffix("_a").join(sides[1].add_suffix("_b"), how="outer").sort_index()
+    table = _beside(*sides)
     has_a, has_b = table["potential_a"].notna(), table["potential_b"].notna()
     table["kind_of_row"] = np.where(has_a & has_b, "guess", "members")
-    table["cooperative_id"] = table["cooperative_id_b"].where(has_b, table["cooperative_id_a"])
     return table
 
 

@@ -91,8 +91,8 @@ def together(signed: Sequence[Signed]) -> dict[str, float | None]:
         "mean_kg": math.fsum(mean),
         "at_once_p10_kg": math.fsum(one.p10_kg for one in signed),
         "at_once_p90_kg": math.fsum(one.p90_kg for one in signed),
-        **_cases("alone", mean, alone),
-        **_cases("joint", mean, covariance),
+        **_cases("alone", signed, mean, alone),
+        **_cases("joint", signed, mean, covariance),
         "correlation": None,
         "chance_too": None,
     }
@@ -140,12 +140,17 @@ def _shared(signed: Sequence[Signed], spread: Floats) -> Floats:
     return found
 
 
-def _cases(name: str, mean: Floats, covariance: Floats | None) -> dict[str, float | None]:
+def _cases(name: str, signed: Sequence[Signed], mean: Floats, covariance: Floats | None) -> dict[str, float | None]:
+    """Low and high case of the sum; of one cooperative what it signed, of several never wider than all at once."""
+    at_once = math.fsum(one.p10_kg for one in signed), math.fsum(one.p90_kg for one in signed)
+    if len(signed) == 1:
+        return {f"{name}_p10_kg": at_once[0], f"{name}_p90_kg": at_once[1]}
     if covariance is None:
         return {f"{name}_p10_kg": None, f"{name}_p90_kg": None}
     var = float(mean @ np.expm1(covariance) @ mean)
     whole = math.fsum(mean)
-    return {f"{name}_p{100 * q:.0f}_kg": float(interval(whole, var, q)) for q in (LOW, 1 - LOW)}
+    low, high = (float(interval(whole, var, q)) for q in (LOW, 1 - LOW))
+    return {f"{name}_p10_kg": max(low, at_once[0]), f"{name}_p90_kg": min(high, at_once[1])}
 
 
 def _correlation(mean: Floats, spread: Floats, covariance: Floats) -> float:

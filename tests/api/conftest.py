@@ -1,5 +1,6 @@
 """A service with two cooperatives, and a client for everyone who may ask it."""
 
+import dataclasses
 import hashlib
 import importlib.util
 import json
@@ -222,13 +223,25 @@ def ran(_sqlite_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     store.close()
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def stored_run(ran: Ran, request: pytest.FixtureRequest) -> Ran:
+    """The run of `ran` on each of the two databases; for tests that only read."""
+    if request.param == "sqlite":
+        return ran
+    store = request.getfixturevalue("postgres_store")
+    copy_rows(ran.service.store, request.getfixturevalue("cluster"))
+    app = create_app(Settings(work_dir=ran.service.work_dir, worker=False), store=store)
+    clients = _clients(app, ran.service.tokens)
+    return Ran(dataclasses.replace(ran.service, store=store, app=app, clients=clients), ran.files, ran.run)
+
+
 @pytest.fixture
 def real_raster() -> Callable[..., str]:
     """Registers the land cover of the sample."""
     return add_raster
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def sample_raster() -> Path:
     """The land cover of the sample."""
     return SAMPLE / "landcover.tif"
@@ -429,15 +442,13 @@ def light_world(_first_world: World, tmp_path: Path) -> Iterator[World]:
     store.close()
 
 
-@pytest.fixture
-def postgres_world(_first_world: World, postgres_store: Store, cluster: Any) -> World:
-    """`World` on PostGIS: its rows, put there by who may do anything."""
+def copy_rows(source: Store, cluster: Any) -> None:
+    """Put all rows of a store into the empty one of the cluster, as who may do anything."""
     from sqlalchemy import create_engine, select
 
     from geomap.store.schema import metadata
 
     server = create_engine(cluster.url("postgres"))
-    source = open_store(f"sqlite:///{_first_world.service.work_dir.parent / 'geomap.sqlite'}")
     with source.engine.connect() as old, server.begin() as new:
         for table in metadata.sorted_tables:
             if rows := [dict(row) for row in old.execute(select(table)).mappings()]:
@@ -445,8 +456,15 @@ def postgres_world(_first_world: World, postgres_store: Store, cluster: Any) -> 
             if "key" in table.c:
                 latest = f"SELECT setval(pg_get_serial_sequence('{table.name}', 'key'), max(key)) FROM {table.name}"
                 new.exec_driver_sql(latest)
-    source.close()
     server.dispose()
+
+
+@pytest.fixture
+def postgres_world(_first_world: World, postgres_store: Store, cluster: Any) -> World:
+    """`World` on PostGIS: its rows, put there by who may do anything."""
+    source = open_store(f"sqlite:///{_first_world.service.work_dir.parent / 'geomap.sqlite'}")
+    copy_rows(source, cluster)
+    source.close()
     return _copied(_first_world, postgres_store)
 
 

@@ -108,13 +108,14 @@ def log():
 
 
 def test_nobody_is_shown_what_is_not_theirs(world, log):
-    """Every address that can be read × format × who, of both cooperatives."""
+    """Every address that can be read × who, of both cooperatives; on SQLite × format too, for formats ask none."""
     found, asked = set(), 0
+    everything = world.store.dialect == "sqlite"
     for name in ASKING:
         hidden = {*hidden_from(world, name), *hidden_from_all(world, name)}
         for letter in "ab":
             for path, address, kinds in addresses(world, name, letter):
-                for kind in kinds:
+                for kind in kinds if everything else kinds[:1]:
                     answer = world.clients[name].get(address, params={"format": kind} if kind else None)
                     text, asked = all_text(answer), asked + 1
                     found |= {f"{name}: {path} {kind} shows {one}" for one in hidden if one in text}
@@ -122,7 +123,7 @@ def test_nobody_is_shown_what_is_not_theirs(world, log):
                     if answer.status_code in (401, 403, 404):  # before anybody looks at the format
                         break
     assert sorted(found) == []
-    assert asked > 700
+    assert asked > (700 if everything else 300)
     written = re.sub(r'"timestamp": "[^"]*"', "", log.getvalue())  # its seconds could look like a latitude
     assert written.count('"event": "request"') >= asked
     told = {one for letter in "ab" for one in world.canaries[letter].all}

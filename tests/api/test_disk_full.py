@@ -1,4 +1,4 @@
-"""A disk that is full or read-only: the request is told so, nothing of it is kept, and the next one with room is taken."""
+"""A disk that is full or read-only: the request is told so, nothing of it is kept, the next one with room is taken."""
 
 import errno
 import tempfile
@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import starlette.formparsers
-from conftest import Cluster
 
 import api.routes.exports
 import api.routes.imports
@@ -68,7 +67,7 @@ def test_any_other_trouble_of_the_disk_is_a_fault_that_says_nothing(light_servic
     assert told(light_service.send("members", "m.csv", MEMBERS)) == (500, "internal")
 
 
-def test_postgresql_without_room_is_told_whatever_its_language(postgres_store: Store, cluster: Cluster) -> None:
+def test_postgresql_without_room_is_told_whatever_its_language(postgres_store: Store, cluster: Any) -> None:
     """The server says 53100 in the words of its own language."""
     cluster.sql(
         "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS "

@@ -52,7 +52,7 @@ def test_the_answer_stands_within_two_clicks(people, whose, question, clicks, wh
     assert question.endswith("?") and len(names) <= 2
     browser.open(FIRST.get(browser.role, browser.at))
     for name in names:
-        browser.page.get_by_role("link", name=re.compile(f"^{re.escape(name)}")).first.click()
+        browser.page.get_by_role("link", name=re.compile(f"^{re.escape(name)}")).first.click(timeout=5_000)
         browser.page.wait_for_load_state("load")
     text = catalogue("en").get(where)
     place = browser.page.locator("main").get_by_text(text) if text else browser.page.locator(where)

@@ -417,11 +417,27 @@ def test_a_portfolio_is_the_last_release_of_each_cooperative(market):
     assert group["sum"]["potential_kg"] == 47000.0  # 40 · 800 + 30 · 500
     assert group["sum"]["supply_p10_kg"] == pytest.approx(0.7 * 23500)
     assert "bad year at once" in group["assumption"]
+    _require_same_table(both, group)
     assert [(row["month"], row["cooperatives"]) for row in group["months"]] == [("2027-01", 2)]
     assert [row["value"] for row in group["certification"]]
     assert [row["cooperative_id"] for row in market.office.get("/portfolio").json()["releases"]] == [
         market.service.ours
     ]
+
+
+def _require_same_table(client, group):
+    """As CSV and XLSX the portfolio is the table of signed totals, the sum below."""
+    expected = [("Flor del Pinar", 32000.0), ("Nueva Aurora", 15000.0), ("all", 47000.0)]
+    assert [(row["id"], row["potential_kg"]) for row in (*group["cooperatives"], group["sum"])] == expected
+    text = client.get("/portfolio", params={"format": "csv"})
+    assert text.headers["content-disposition"] == 'attachment; filename="portfolio.csv"'
+    rows = list(csv.DictReader(io.StringIO(text.text)))
+    assert [(row["id"], float(row["potential_kg"])) for row in rows] == expected
+    assert {row["crop"] for row in rows} == {"coffee"}
+    book = openpyxl.load_workbook(io.BytesIO(client.get("/portfolio", params={"format": "xlsx"}).content))
+    cells = list(book["rows"].values)
+    assert [row[cells[0].index("id")] for row in cells[1:]] == [name for name, _ in expected]
+    assert client.get("/portfolio", params={"format": "geojson"}).status_code == 406
 
 
 def test_a_release_of_the_sample_is_made_of_a_real_run(light_service, sample_files, tmp_path):

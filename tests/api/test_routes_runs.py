@@ -52,35 +52,45 @@ def office(light_service):
 # ---- to ask for one ----
 
 
-def test_a_small_run_is_done_at_once_and_has_an_address(ran):
-    again = ran.service.office.get(ran.at).json()
+def test_a_small_run_is_done_at_once_and_has_an_address(stored_run):
+    again = stored_run.service.office.get(stored_run.at).json()
     assert (again["crop"], again["form"], again["season"], again["title"]) == ("coffee", "green", "2026/27", "Kept")
     assert again["summary"]["totals"]["potential_kg"] > 0
     assert {one["role"] for one in again["inputs"]} >= {"plots", "members", "raster", "deliveries"}
-    assert "summary" not in ran.service.office.get(f"{ran.service.at}/runs").json()["rows"][0]
-    assert list(ran.service.work_dir.iterdir()) == []
+    assert "summary" not in stored_run.service.office.get(f"{stored_run.service.at}/runs").json()["rows"][0]
+    assert list(stored_run.service.work_dir.iterdir()) == []
 
 
-def test_the_numbers_are_those_of_the_command_line(ran, sample_raster):
+@pytest.fixture(scope="module")
+def by_command(ran, sample_raster):
     """The very files that were sent, through the function behind `geomap estimate`."""
     files = ran.files
     brought = Brought(deliveries=(files["deliveries"],), contracts=files["contracts"], cooperatives=files["settings"])
-    run = estimate_files(
+    return estimate_files(
         files["plots"], [sample_raster], members=files["members"], brought=brought, product="esa-worldcover-2021",
         crop="coffee", country="HN", season="2026/27", by=["community"],
     )  # fmt: skip
-    tables = {"cooperatives": run.cooperatives, "members": run.members, "by_community": run.by["community"]}
+
+
+def test_the_numbers_are_those_of_the_command_line(stored_run, by_command):
+    tables = {
+        "cooperatives": by_command.cooperatives,
+        "members": by_command.members,
+        "by_community": by_command.by["community"],
+    }
     for name, expected in tables.items():
-        rows = all_rows(ran.service.office, f"{ran.at}/tables/{name}")
+        rows = all_rows(stored_run.service.office, f"{stored_run.at}/tables/{name}")
         got = pd.DataFrame(rows).set_index("id").sort_index()
         numbers = expected.set_index("id").sort_index().select_dtypes("number")
         assert got.index.tolist() == numbers.index.tolist()
         assert numbers.columns.size > 10
         for column in numbers:
             assert got[column].astype(float).tolist() == pytest.approx(numbers[column].tolist(), rel=1e-9, nan_ok=True)
-    plots = gpd.read_file(io.BytesIO(ran.service.office.get(f"{ran.at}/plots", params={"limit": 1000}).content))
+    plots = gpd.read_file(
+        io.BytesIO(stored_run.service.office.get(f"{stored_run.at}/plots", params={"limit": 1000}).content)
+    )
     got = plots.set_index("plot_id")["potential_kg"]
-    assert got.to_dict() == pytest.approx(run.plots["potential_kg"].to_dict(), rel=1e-9)
+    assert got.to_dict() == pytest.approx(by_command.plots["potential_kg"].to_dict(), rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -170,15 +180,17 @@ def test_every_column_of_every_table_has_its_meaning(ran):
     assert {name: columns[name]["unit"] for name in kilograms} == kilograms
 
 
-def test_members_of_a_run_have_their_names_for_the_office(ran):
-    rows = all_rows(ran.service.office, f"{ran.at}/tables/members")
-    names = {row["member_id"]: row["name"] for row in all_rows(ran.service.office, f"{ran.service.at}/members")}
+def test_members_of_a_run_have_their_names_for_the_office(stored_run):
+    rows = all_rows(stored_run.service.office, f"{stored_run.at}/tables/members")
+    names = {
+        row["member_id"]: row["name"] for row in all_rows(stored_run.service.office, f"{stored_run.service.at}/members")
+    }
     assert {row["id"]: row["name"] for row in rows} == names
-    assert ("members.read", ran.run["run_id"]) in ran.service.looks()
+    assert ("members.read", stored_run.run["run_id"]) in stored_run.service.looks()
 
 
-def test_plots_of_a_run_are_the_same_in_every_format(ran):
-    at, office = f"{ran.at}/plots", ran.service.office
+def test_plots_of_a_run_are_the_same_in_every_format(stored_run):
+    at, office = f"{stored_run.at}/plots", stored_run.service.office
 
     def fetch(format):
         return io.BytesIO(office.get(at, params={"limit": 1000, "format": format}).content)
@@ -196,45 +208,45 @@ def test_plots_of_a_run_are_the_same_in_every_format(ran):
     assert parquet.geometry.geom_equals_exact(geojson.geometry.set_crs(parquet.crs, allow_override=True), 1e-9).all()
 
 
-def test_pages_of_a_run_have_no_gap(ran):
-    ids = [row["plot_id"] for row in all_rows(ran.service.office, f"{ran.at}/plots", format="json")]
+def test_pages_of_a_run_have_no_gap(stored_run):
+    ids = [row["plot_id"] for row in all_rows(stored_run.service.office, f"{stored_run.at}/plots", format="json")]
     short, after = [], ""
     while after is not None:
-        page = ran.service.office.get(f"{ran.at}/plots", params={"limit": 50, "after": after}).json()
+        page = stored_run.service.office.get(f"{stored_run.at}/plots", params={"limit": 50, "after": after}).json()
         short, after = short + [one["id"] for one in page["features"]], page["next"]
     assert short == ids
     assert len(set(ids)) == len(ids)
 
 
-def test_a_plot_is_explained_from_its_area_to_its_kilograms(ran):
-    one = ran.service.office.get(f"{ran.at}/plots", params={"limit": 1}).json()["features"][0]
-    told = ran.service.office.get(f"{ran.at}/plots/{one['id']}").json()
+def test_a_plot_is_explained_from_its_area_to_its_kilograms(stored_run):
+    one = stored_run.service.office.get(f"{stored_run.at}/plots", params={"limit": 1}).json()["features"][0]
+    told = stored_run.service.office.get(f"{stored_run.at}/plots/{one['id']}").json()
     assert told["potential"]["mean"] == pytest.approx(one["properties"]["potential_kg"])
     factors = {step["term"]: step["value"] for step in told["chain"]}
     product = factors["A"] * factors["f"] * factors["p"] * factors["y"] * factors["g"] * factors["k"]
     assert product == pytest.approx(told["potential"]["mean"], rel=0.2)  # the mean of a product is not that of means
-    assert ran.service.office.get(f"{ran.at}/plots/nothing").status_code == 404
+    assert stored_run.service.office.get(f"{stored_run.at}/plots/nothing").status_code == 404
 
 
-def test_pages_of_a_run_come_in_a_sandbox_and_files_as_downloads(ran):
-    files = ran.run["files"]
+def test_pages_of_a_run_come_in_a_sandbox_and_files_as_downloads(stored_run):
+    files = stored_run.run["files"]
     assert {"map_internal.html", "report.html", "plots.parquet"} <= set(files)
-    page = ran.service.office.get(f"{ran.at}/files/map_internal.html")
+    page = stored_run.service.office.get(f"{stored_run.at}/files/map_internal.html")
     policy = page.headers["content-security-policy"]
     assert policy.startswith("sandbox ")
     assert "allow-same-origin" not in policy
     assert "default-src 'none'" in policy
     assert page.headers["x-content-type-options"] == "nosniff"
-    parquet = ran.service.office.get(f"{ran.at}/files/plots.parquet")
+    parquet = stored_run.service.office.get(f"{stored_run.at}/files/plots.parquet")
     assert parquet.headers["content-disposition"] == 'attachment; filename="plots.parquet"'
     assert len(gpd.read_parquet(io.BytesIO(parquet.content))) > 100
-    assert ran.service.office.get(f"{ran.at}/files/..%2Fsummary.json").status_code in (404, 422)
+    assert stored_run.service.office.get(f"{stored_run.at}/files/..%2Fsummary.json").status_code in (404, 422)
 
 
-def test_results_can_be_asked_for_again_without_being_sent_again(ran):
-    at = f"{ran.at}/tables/cooperatives"
-    tag = ran.service.office.get(at).headers["etag"]
-    again = ran.service.office.get(at, headers={"If-None-Match": tag})
+def test_results_can_be_asked_for_again_without_being_sent_again(stored_run):
+    at = f"{stored_run.at}/tables/cooperatives"
+    tag = stored_run.service.office.get(at).headers["etag"]
+    again = stored_run.service.office.get(at, headers={"If-None-Match": tag})
     assert (again.status_code, again.content) == (304, b"")
 
 

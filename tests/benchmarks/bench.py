@@ -4,7 +4,8 @@
 
 Peers do the same job: hectares per class of every plot, or a layer's mean. exactextract runs in both of its strategies
 and the faster one counts; rasterstats runs on a sample and its time is scaled up. Times are the median of `--repeat`
-runs, of ours and of decoding alone; machines differ, so read the ratios. Ten times `--plots` is the largest country.
+runs, of ours and of decoding alone, and of as many as fit into two seconds in the country that grows; machines differ,
+so read the ratios. Ten times `--plots` is the largest country.
 """
 
 import argparse

@@ -47,7 +47,7 @@ def test_what_was_promised_has_a_target_and_says_whether_it_is_met(short, figure
 
 def test_all_classes_and_layers_agree_with_exactextract(figures):
     differences = [row for name, row in figures.items() if "largest difference" in name]
-    assert len(differences) == 1 + 3 * 2 * 2  # the main job; three shapes of plots on two rasters, classes and layer
+    assert len(differences) == 1 + 3 * 2 * 3  # the main job; three shapes, two rasters: classes, means, whole layers
     assert all(row["met"] and 0 < row["value"] for row in differences)
 
 

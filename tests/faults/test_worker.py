@@ -246,12 +246,12 @@ def test_a_raster_that_is_not_the_registered_file_ends_the_job(sqlite_store, her
         ("eat_memory", "more memory than it may"),
         ("burn", "more processor time"),
         ("segfault", "crashed (SIGSEGV)"),
-        ("hang", "longer than 4 seconds"),
+        ("hang", "longer than 2 seconds"),
     ],
 )
 def test_a_process_that_dies_is_tried_three_times_and_told(sqlite_store, here, tmp_path, how, cause):
     job_id = queue(sqlite_store, here)
-    limits = Limits(memory_bytes=2**30, cpu_s=1 if how == "burn" else 30, wall_s=4.0 if how == "hang" else 60.0)
+    limits = Limits(memory_bytes=2**30, cpu_s=1 if how == "burn" else 30, wall_s=2.0 if how == "hang" else 60.0)
     do(sqlite_store, tmp_path / "work", **bad(how, limits=limits))
     ended = look(sqlite_store, job_id)
     assert (ended["state"], ended["attempt"], ended["error"]["code"]) == ("failed", 3, "job_died")

@@ -27,7 +27,8 @@ import httpx2
 from job_world import LOCAL, square
 from sqlalchemy import func, select
 
-from api.worker import UPLOAD_AGE_S, Worker
+from api.worker import Worker
+from geomap.sandbox import DAY_S
 from geomap.store import Store, open_store
 from geomap.store.accounts import add_account
 from geomap.store.cooperatives import add_cooperative
@@ -40,6 +41,9 @@ OPERATOR = Scope("operator", ALL, "operator")
 SERVERS = (sys.executable, str(Path(__file__).with_name("server_process.py")))
 PLOTS = 200
 BOUNDARY = "a-line-between-parts"
+EARLY_S = 0.3
+LATE = ((0.0, 1.2), (0.7, 1.1))
+"""Kills come in turn soon after the first byte, and in these parts of the time from the last byte to the answer."""
 SENDING, NOTHING, KEPT, ANSWERED = "file was coming", "file was there", "import was kept", "answer was sent"
 
 
@@ -175,7 +179,8 @@ def kill_uploads(store: Store, folder: Path, *, kills: int, seed: int = 0) -> Sc
             if last is not None:
                 took_s = again(store, score, servers, last) or took_s
             last = Upload(coop, token, file_of_plots(number))
-            kill_one(store, score, servers, last, rng, late=number % 3 != 0, took_s=took_s)
+            late_s = took_s * rng.uniform(*LATE[number % 3 - 1]) if number % 3 else None
+            kill_one(store, score, servers, last, early_s=rng.uniform(0, EARLY_S), late_s=late_s)
         if last is not None:
             servers.start()
             score.starts += 1
@@ -186,15 +191,15 @@ def kill_uploads(store: Store, folder: Path, *, kills: int, seed: int = 0) -> Sc
 
 
 def kill_one(
-    store: Store, score: Score, servers: Servers, upload: Upload, rng: random.Random, *, late: bool, took_s: float
+    store: Store, score: Score, servers: Servers, upload: Upload, *, early_s: float, late_s: float | None
 ) -> None:
-    """Kill a server while a file comes or, `late`, while it is read, written down or answered; then judge."""
+    """Kill a server so long after the first byte, or after the last one where `late_s` is given; then judge."""
     sent, said = threading.Event(), list[bytes]()
     sender = threading.Thread(target=send_slowly, args=(servers.port, upload, sent, said))
     sender.start()
-    if late:
+    if late_s is not None:
         sent.wait(60)
-    time.sleep(rng.uniform(0, 1.2 * took_s if late else 0.3))
+    time.sleep(early_s if late_s is None else late_s)
     if (status := servers.kill()) != -signal.SIGKILL:
         score.wrong.append(f"a server ended by itself with {status}: {servers.log.read_text()[-2_000:]}")
     sender.join()
@@ -211,7 +216,7 @@ def judge(store: Store, score: Score, counts: tuple[int, int], work: Path, *, an
         score.wrong.append(f"{counts} imports and plots; answered: {answered}")
     for path in work.iterdir():
         score.left_behind += 1
-        old = time.time() - UPLOAD_AGE_S - 60
+        old = time.time() - DAY_S - 60
         os.utime(path, (old, old))
     Worker(store, work).sweep()
     score.wrong += [f"{path.name} was left" for path in work.iterdir()]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geomap.errors import NumberError
-from geomap.landcover.bands import altitude_bands, layer_bands
+from geomap.landcover.bands import altitude_bands, layer_bands, lower_edge
 
 NUMBERS = st.lists(st.floats(-500, 6000) | st.just(float("nan")), min_size=1, max_size=40)
 
@@ -73,3 +73,23 @@ def test_an_altitude_that_nobody_tells_makes_no_band():
     assert altitude_bands(pd.DataFrame({"x": [1]})) is None
     assert altitude_bands(pd.DataFrame({"altitude_m": ["", None]})) is None
     assert altitude_bands(pd.DataFrame({"altitude_m": ["1250", ""]})).tolist() == ["1,200–1,400 m", ""]
+
+
+@given(
+    st.lists(st.floats(-1e7, 1e7), min_size=2, max_size=12, unique=True), st.lists(st.floats(-2e7, 2e7), max_size=30)
+)
+def test_bands_sort_by_their_lower_edge(edges, values):
+    limits = np.unique([float(f"{edge:.6g}") for edge in edges])
+    if len(limits) < 2:
+        return
+    ordered = pd.Series(sorted(values))
+    bands = layer_bands(ordered, limits.tolist(), "slope").tolist()
+    found = [lower_edge(band) for band in bands]
+    assert found == sorted(found)
+    assert sorted(set(bands), key=lower_edge) == list(dict.fromkeys(bands))
+
+
+def test_a_text_that_is_no_band_sorts_last():
+    assert sorted(["(none)", "high", "−200–0 m", "under −200 m"], key=lower_edge) == [
+        "under −200 m", "−200–0 m", "(none)", "high",
+    ]  # fmt: skip

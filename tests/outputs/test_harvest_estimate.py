@@ -322,12 +322,14 @@ def test_an_outlook_becomes_tables_of_pages():
     outlook = SimpleNamespace(
         has_supply=True, cooperatives=supply, available=ready, shock=shock, backtest=None,
         calibration=SimpleNamespace(cooperatives=supply), settings=None, told=None, contracts=sold,
+        nowcast=pd.DataFrame({"day": ["2027-01-31"]}, index=pd.Index(["C"], name="cooperative_id")),
     )  # fmt: skip
     found = beside_of(outlook, form="green")
     assert found.exportable[["mean_kg", "p10_kg", "p90_kg"]].iloc[0].tolist() == pytest.approx([700.0, 420.0, 980.0])
     assert found.certifications["p90_kg"].tolist() == pytest.approx([0.4 * 1400])
     assert found.contracts["covered"].tolist() == pytest.approx([0.6, float("nan")], nan_ok=True)
     assert found.cases["mean_kg"].tolist() == [650.0]
+    assert found.known_to.to_dict() == {"C": "2027-01-31"}
     outlook.has_supply = False
     assert beside_of(outlook, form="green").exportable is None
 

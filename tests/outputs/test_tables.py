@@ -35,11 +35,11 @@ PLOTS = (
     "plot_id,member_id,cooperative_id,crop,area_ha,counted_area_ha,nodata_ha,outside_ha,productive_ha,"
     "potential_kg,supply_kg"
 )
-PAGES = {"map_internal.html", "map_share.html", "report.html"}
+PAGES = {"map_internal.html", "map_share.html", "report.html", "report.pdf", "office.xlsx"}
 ESTIMATES = {
-    f"harvest_estimate_{name}.{kind}"
+    f"harvest_{kind}"
     for name in ("1_coagro", "2_la_esperanza", "3_rio_lindo")
-    for kind in ("html", "pdf")
+    for kind in (f"estimate_{name}.html", f"estimate_{name}.pdf", f"summary_{name}.png")
 }
 FILES = {*HEADERS, "plots.parquet", "summary.json", "timings.json"}
 
@@ -70,9 +70,14 @@ def other(run):
     return replace(run, by={}, cooperatives=run.cooperatives.assign(potential_kg=1.0), timings={"read": 0.2})
 
 
+def made_up_pages(run, folder, **how):
+    """Documents that cost nothing, under their own names."""
+    yield lambda: [(folder / name).write_text("<p>page", encoding="utf-8") for name in PAGES | ESTIMATES]
+
+
 @pytest.fixture
 def no_pages(monkeypatch):
-    monkeypatch.setattr(tables, "_pages", lambda run: iter([(name, "<p>page") for name in sorted(PAGES)]))
+    monkeypatch.setattr(tables, "documents", made_up_pages)
 
 
 # What a run leaves
@@ -84,11 +89,12 @@ def test_a_run_leaves_exactly_its_files(run, tmp_path, no_pages):
     assert names(tmp_path) == {"out"}
 
 
-def test_pages_are_the_two_maps_and_the_report(run, tmp_path):
+def test_documents_are_maps_report_and_workbook(run, tmp_path):
     write_run(run, tmp_path / "out")
     assert names(tmp_path / "out") == FILES | PAGES | ESTIMATES
     for page in PAGES:
-        assert (tmp_path / "out" / page).read_text(encoding="utf-8").lstrip().startswith("<!DOCTYPE html>")
+        start = (tmp_path / "out" / page).read_bytes().lstrip()[:15]
+        assert start.startswith({".html": b"<!DOCTYPE html>", ".pdf": b"%PDF", ".xlsx": b"PK"}[Path(page).suffix])
 
 
 @pytest.mark.parametrize("file", HEADERS)
@@ -281,10 +287,10 @@ def test_a_failure_while_a_page_is_made_leaves_the_old_results(run, tmp_path, mo
     write(run, tmp_path / "out")
     before = contents(tmp_path)
 
-    def pages(run):
+    def pages(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(tables, "_pages", pages)
+    monkeypatch.setattr(tables, "documents", pages)
     with pytest.raises(ZeroDivisionError):
         write_run(run, tmp_path / "out")
     assert contents(tmp_path) == before

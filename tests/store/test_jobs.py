@@ -29,6 +29,7 @@ from geomap.store.jobs import (
 )
 from geomap.store.runs import run, run_file, run_names, run_plots, run_rows, runs
 from geomap.store.schema import cooperatives
+from geomap.store.schema import run_rows as run_rows_table
 from geomap.store.schema import runs as runs_table
 from geomap.store.scope import WORKER
 
@@ -425,3 +426,15 @@ def test_nobody_but_a_worker_adds_a_run_and_nobody_changes_one(store, owner, res
         tx.insert(runs_table, {"run_id": "x", "cooperative_id": "c1"})
     with pytest.raises(NotAllowedError), store.begin(WORKER) as tx:
         tx.update(runs_table, {"title": "other"})
+
+
+def test_encoded_rows_are_held_within_the_scope_as_all_are(store, owner, results):
+    queue(store)
+    run_id = publish(store, claim(store, "w"), results)
+    own, columns = {"cooperative_id": "c1", "run_id": run_id}, ("name", "position", "id", "cells")
+    for scope in (LOCAL, Scope("worker", frozenset({"c2"}))):
+        with pytest.raises(NotAllowedError), store.begin(scope) as tx:
+            tx.insert_encoded(run_rows_table, own, columns, [("members", 9, "M9", "{}")])
+    with store.begin(WORKER) as tx:
+        tx.insert_encoded(run_rows_table, own, columns, [("members", 9, "M9", "{}")])
+        assert [row["id"] for row in run_rows(tx, "c1", run_id, "members")] == ["M1", "M2", "M9"]

@@ -1,6 +1,7 @@
 """What changed between two runs: parts that add up, signs that turn, intervals that hold the truth."""
 
 import itertools
+import json
 import math
 
 import numpy as np
@@ -8,7 +9,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from geomap.cli import app
+from geomap.errors import FileError
+from geomap.outputs.comparison import read_written
+from geomap.outputs.publish import MARK
 from geomap.supply.compare import COLUMNS, PARTS, NotComparableError, compare_runs
 from geomap.supply.compare_errors import difference_interval
 from geomap.supply.compare_split import Written, shapley
@@ -184,7 +190,7 @@ def whole(run, quantity):
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(runs(), runs())
 def test_parts_add_up_to_the_difference(before, after):
     found = compare_runs(before, after).parts
@@ -203,7 +209,7 @@ def test_parts_add_up_to_the_difference(before, after):
         )
 
 
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(runs(), runs())
 def test_the_runs_the_other_way_round_turn_every_sign(before, after):
     there, back = compare_runs(before, after).parts, compare_runs(after, before).parts
@@ -216,7 +222,7 @@ def test_the_runs_the_other_way_round_turn_every_sign(before, after):
     assert np.allclose(both["low_kg"][known], -both["high_kg_back"][known], atol=1e-5 * size, rtol=1e-4)
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(runs())
 def test_a_run_and_itself_are_the_same(run):
     found = compare_runs(run, run)
@@ -225,7 +231,7 @@ def test_a_run_and_itself_are_the_same(run):
     assert len(found.examples) == 0 and found.changed == []
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(runs(), runs(), st.randoms(use_true_random=False))
 def test_no_result_depends_on_the_order_of_rows(before, after, chance):
     def mixed(run):
@@ -345,3 +351,48 @@ def test_errors_made_again_from_tables_give_each_plot_its_own_interval():
 
 def test_every_part_has_a_name_that_no_other_has():
     assert len(set(PARTS)) == len(PARTS)
+
+
+def test_a_plot_that_moves_to_another_cooperative_is_gone_there_and_new_here():
+    before = written({"A": ha(1.0), "B": ha(2.0, cooperative_id="D")})
+    after = written({"A": ha(1.0, cooperative_id="D"), "B": ha(2.0, cooperative_id="D")})
+    found = compare_runs(before, after)
+    assert found.of(cooperative_id="C")["change_kg"]["plots_gone"] == pytest.approx(-1000)
+    assert found.of(cooperative_id="D")["change_kg"]["plots_new"] == pytest.approx(1000)
+    assert found.of()["change_kg"]["difference"] == pytest.approx(0)
+
+
+# ---- the command ----
+
+
+def folder_of(path, run, **parameters):
+    """The files of a run that a comparison reads."""
+    path.mkdir()
+    run.plots.rename_axis("plot_id").reset_index().to_parquet(path / "plots.parquet")
+    run.members.rename_axis("id").to_csv(path / "members.csv")
+    told = {"crop": "coffee", "country": "HN", "season": "2026/27", "product": "map", "form": "green"}
+    summary = {"format": MARK, "parameters": told | parameters, "assumptions": [], "inputs": []}
+    (path / "summary.json").write_text(json.dumps(summary))
+    return path
+
+
+def test_two_folders_are_compared_on_the_command_line(tmp_path):
+    first = folder_of(tmp_path / "a", written({"A": ha(1.0), "D": ha(0.2)}, guesses(M1=100.0)))
+    second = folder_of(tmp_path / "b", written({"A": ha(1.0), "C": ha(0.5)}, guesses(M1=100.0)))
+    done = CliRunner().invoke(app, ["compare", str(first), str(second), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert "plots that are new\t+500" in done.output and "plots that are gone\t-200" in done.output
+    table = pd.read_csv(tmp_path / "out" / "compare.csv")
+    assert list(table.columns) == list(COLUMNS)
+    assert table.set_index("part")["change_kg"]["difference"] == pytest.approx(300)
+    again = CliRunner().invoke(app, ["compare", str(first), str(second), "--json"])
+    assert json.loads(again.output)["parts"][-1]["verdict"] == "not different"
+
+
+def test_a_folder_without_a_run_is_told_plainly(tmp_path):
+    first = folder_of(tmp_path / "a", written({"A": ha(1.0)}, guesses(M1=1.0)))
+    with pytest.raises(FileError, match=r"holds no run that can be compared\. It has no plots\.parquet\."):
+        read_written(tmp_path)
+    (first / "summary.json").write_text("{}")
+    with pytest.raises(FileError, match="not that of a run of this format"):
+        read_written(first)

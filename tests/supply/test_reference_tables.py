@@ -7,7 +7,7 @@ from geomap import reference
 from geomap.supply.crops import country_code, crop, form_name
 from geomap.supply.items import shared_by
 
-TABLES = ["base_yields", "conversions", "age_curves", "calendars", "crops"]
+TABLES = ["base_yields", "bags", "conversions", "age_curves", "calendars", "crops"]
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -71,8 +71,9 @@ const frame = (() => {
   });
   const UNDER = "cover"; // lies below the others, and is chosen by itself
   let shown = null, chosen = "", under = null, facts = {};
-  const pictures = (layer, zIndex) => {
-    const made = new Pictures({ layer, zIndex, maxZoom: 21, maxNativeZoom: facts.maxzoom, noWrap: true, keepBuffer: 1 });
+  const PALE = 0.45;
+  const pictures = (layer, zIndex, opacity = 1) => {
+    const made = new Pictures({ layer, zIndex, opacity, maxZoom: 21, maxNativeZoom: facts.maxzoom, noWrap: true, keepBuffer: 1 });
     made.on("tileunload", ({ tile }) => forget(tile.n));
     made.on("load", () => tell({ say: "drawn", layer }));
     return made;
@@ -91,7 +92,7 @@ const frame = (() => {
   };
   const lay = (isUnder) => {
     under?.remove();
-    under = isUnder ? pictures(UNDER, 2).addTo(map) : null;
+    under = isUnder ? pictures(UNDER, 2, PALE).addTo(map) : null;
     if (isUnder) legend(UNDER, below);
     else below.replaceChildren();
   };
@@ -120,6 +121,7 @@ const frame = (() => {
     const items = told.items.map((item) => {
       const swatch = element("span", { className: "swatch" });
       swatch.style.background = [PATTERNS[item.pattern], isColour(item.color) ? item.color : "transparent"].filter(Boolean).join(", ");
+      if (name === UNDER) swatch.style.opacity = PALE;
       if (isColour(item.edge)) swatch.style.borderColor = item.edge;
       return element("li", {}, swatch, element("span", { textContent: named(item, kg) }));
     });
@@ -155,8 +157,10 @@ const frame = (() => {
       say(label || texts.nothing_there);
     });
   };
-  on("show", ({ lon, lat, zoom, shape, label }) => {
-    map.setView([lat, lon], Math.min(zoom, 21), { animate: !calm });
+  on("show", ({ lon, lat, zoom, shape, label, left = 0, below = 0 }) => { // left, below: pixels that something lies over
+    const box = document.querySelector("details.box[open]"), right = box && map.getSize().x > 560 ? box.offsetWidth : 0;
+    const middle = map.project([lat, lon], zoom).add([(right - left) / 2, below / 2]);
+    map.setView(map.unproject(middle, zoom), zoom, { animate: !calm });
     outlined(shape);
     if (label) say(label);
   });
