@@ -85,7 +85,7 @@ def environment(folder: Path) -> dict[str, str]:
     """All that a job's process is told: no address of the store, no token, no proxy that leads anywhere."""
     cache = Path(os.environ.get("GEOMAP_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     kept = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}  # Windows starts nothing without
-    own = dict.fromkeys(("HOME", "TMPDIR", "TMP", "TEMP", "XDG_CACHE_HOME"), str(folder))
+    own = dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TMP", "TEMP", "XDG_CACHE_HOME"), str(folder))
     proxies = dict.fromkeys(("GDAL_HTTP_PROXY", "http_proxy", "https_proxy"), BLACK_HOLE)
     return {
         **kept,
@@ -182,7 +182,7 @@ def _cause(status: int | None, limits: Limits) -> str:
         return "it needed more memory than it may have"
     if status == -getattr(signal, "SIGXCPU", 0):
         return "it used more processor time than it may"
-    if status == -signal.SIGKILL:
+    if status == -getattr(signal, "SIGKILL", 0):
         return "it was killed, as a system does when memory runs out"
     return f"it crashed ({signal.Signals(-status).name})" if status < 0 else f"it ended with status {status}"
 

@@ -18,7 +18,7 @@ from api.settings import Settings
 
 FORM: Final = "multipart/form-data"
 PAGE_FORM: Final = "application/x-www-form-urlencoded"
-PAGES: Final = ("/office/", "/sign-in", "/sign-out")
+PAGES: Final = ("/office/", "/service/", "/sign-in", "/sign-out")
 """How addresses of pages begin; their forms come as `PAGE_FORM`."""
 FORM_ROOM: Final = 100_000
 """Bytes of a form that are not its file."""

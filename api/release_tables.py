@@ -99,11 +99,40 @@ SHAPES: Final[Docs] = {
     "geometry": ("degrees", "The cell without finer ones that are told by themselves (EPSG:4326)"),
 }
 """Columns of the cells where they are asked for as shapes."""
+_CASES_OF: Final = {
+    "": "mean",
+    "p10_": "low case: 1 of 10 seasons is below; in a sum those of all at once, so rather too low",
+    "p50_": "middle case; a sum has none",
+    "p90_": "high case: 1 of 10 seasons is above; in a sum those of all at once, so rather too high",
+}
+PORTFOLIO: Final[Docs] = {
+    "crop": ("", "Crop"),
+    "form": ("", "Product form of all kilograms of the row"),
+    "season": ("", "Season"),
+    "id": ("", "The cooperative; all: the sum of those above it"),
+    "date": ("date", "When it was signed; of a sum the latest"),
+    **{
+        f"{quantity}_{part}kg": ("kg", f"{quantity}, {meaning}")
+        for quantity in ("potential", "supply")
+        for part, meaning in _CASES_OF.items()
+    },
+}
+"""Columns of a portfolio as one table."""
 
 
 def table_names(content: Content) -> list[str]:
     """Names of the tables that a release has."""
     return ["totals", *(f"by_{name}" for name in content["by"]), *(name for name in COLUMNS if name != "totals")]
+
+
+def portfolio_rows(groups: Sequence[Row]) -> list[Row]:
+    """A portfolio as one table: for each crop, product form and season the signed totals, then their sum as "all"."""
+    keys = ("crop", "form")
+    return [
+        {**{key: group[key] for key in keys}, **row}
+        for group in groups
+        for row in (*group["cooperatives"], group["sum"])
+    ]
 
 
 def columns_of(name: str) -> Docs:

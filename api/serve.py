@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import tempfile
+import webbrowser
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Final
@@ -29,10 +30,11 @@ HEAD_S: Final = 10.0
 """Seconds in which the head of a request must be complete."""
 
 
-def serve_local(store_url: str, *, port: int | None = None) -> None:
+def serve_local(store_url: str, *, port: int | None = None, browser: bool = False) -> None:
     """Serve whoever sits at this computer, and nobody else; blocks until it is told to stop.
 
-    The store is made where there is none. Prints a link with a code that opens one session, once, within five minutes.
+    The store is made where there is none. Prints a link with a code that opens one session, once, within five minutes;
+    with `browser` the link is opened too.
 
     Raises
     ------
@@ -45,6 +47,8 @@ def serve_local(store_url: str, *, port: int | None = None) -> None:
     log_to_stderr()
     stay_in(app.state.settings)
     print(f"geomap runs on this computer. Open:\n\n    {link}\n\nThe link works once, for five minutes. Ctrl+C stops.")  # noqa: T201
+    if browser:  # the port listens already, so the browser waits for the first answer
+        webbrowser.open(link)
     _run(app, listener)
 
 

@@ -24,7 +24,9 @@ class Settings(BaseSettings):
         default=SecretStr(""), description="Address of the store: `sqlite:///…` or `postgresql+psycopg://…`"
     )
     work_dir: Path = Field(
-        default_factory=lambda: Path(tempfile.gettempdir()), description="Folder for uploads and jobs; must be writable"
+        default_factory=lambda: Path(tempfile.gettempdir()),
+        description="Folder for uploads and jobs; must be writable. All that the service lays down for a while lies "
+        "there, also files while they come",
     )
     expose_schema: bool = Field(default=True, description="Whether /openapi.json is served")
     hosts: list[str] = Field(

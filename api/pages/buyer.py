@@ -73,9 +73,13 @@ def one_cooperative(
 ) -> Response:
     with asked.store.read(asked.scope) as tx:
         found = releases(tx, cooperative_id, after=after, limit=_RELEASES + 1)
+    before = [
+        next((one["content"] for one in found[k:] if one["withdrawn_at"] is None), None)
+        for k in range(1, len(found) + 1)
+    ]
     rows = [
-        {**row, "figures": figures(row["content"]), "moved": _moved(before["content"] if before else None, row)}
-        for row, before in zip(found, [*found[1:], None], strict=True)
+        {**row, "figures": figures(row["content"]), "moved": _moved(old, row)}
+        for row, old in zip(found, before, strict=True)
     ]
     more = found[_RELEASES - 1]["number"] if len(found) > _RELEASES else None
     shown: dict[str, Any] = {"rows": rows[:_RELEASES], "after": after, "more": more}

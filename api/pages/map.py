@@ -128,7 +128,13 @@ def show_analyst(
     listed["rows"] = places_of(index, listed["rows"])
     told = map_told(request, cooperative_id, of, unit=_unit(texts_of(request), of, None), office=False)
     start = {"place": chosen[0]["place"], "plot": plot} if chosen else None
-    given = {"run": run_id, "search": search, "sort": sort if sort != "plot" else "", "down": "1" if down else ""}
+    given = {
+        "run": run_id,
+        "import": "",
+        "search": search,
+        "sort": sort if sort != "plot" else "",
+        "down": "1" if down else "",
+    }
     return page(
         request,
         "map.html",

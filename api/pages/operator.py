@@ -128,12 +128,10 @@ def health(request: Request) -> dict[str, Any]:
 
 
 def store_facts(store: Store) -> dict[str, Any]:
-    """Which store it is, without names of users, passwords and folders; its size and version."""
+    """Which store it is, without places, names of users and passwords; its size and version."""
     url = store.engine.url
-    file = sqlite_file(url)
-    name = str(url.database or "") if file is None and store.dialect == "postgresql" else (file.name if file else "")
-    place = f"{name} @ {url.host}" if url.host else name
-    facts = {"dialect": store.dialect, "place": place, "bytes": _size(store, file)}
+    file, name = sqlite_file(url), str(url.database or "") if store.dialect == "postgresql" else ""
+    facts = {"dialect": store.dialect, "name": name, "bytes": _size(store, file)}
     return {**facts, "version": version_of(store), "latest": revisions()[-1]}
 
 

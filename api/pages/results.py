@@ -23,6 +23,8 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _SHOWN: Final = 20
 _PAGE: Final = 50
 _ESTIMATE: Final = "harvest_estimate_"
+_PICTURE: Final = "harvest_summary_"
+_REPORT, _WORKBOOK = "report.pdf", "office.xlsx"
 _FRAMED: Final = ("report.html", "map_internal.html", "map_share.html")
 
 
@@ -85,11 +87,18 @@ def _month(row: Mapping[str, Any], highest: float) -> dict[str, Any]:
 def _files(files: Mapping[str, Any]) -> dict[str, list[str]]:
     """Names of files by what people do with them."""
     estimates = [name for name in files if name.startswith(_ESTIMATE)]
+    shown = {
+        "picture": [name for name in files if name.startswith(_PICTURE)],
+        "report": [name for name in files if name == _REPORT],
+        "workbook": [name for name in files if name == _WORKBOOK],
+    }
+    told = {*estimates, *_FRAMED, *(name for names in shown.values() for name in names)}
     return {
         "estimate": [name for name in estimates if name.endswith(".html")],
         "pdf": [name for name in estimates if name.endswith(".pdf")],
         "framed": [name for name in _FRAMED if name in files],
-        "others": [name for name in files if name not in (*estimates, *_FRAMED)],
+        **shown,
+        "others": [name for name in files if name not in told],
     }
 
 

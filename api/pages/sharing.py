@@ -21,6 +21,7 @@ from geomap.store.scope import clock
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 Quantity = Literal["potential", "supply"]
+Attribute = Literal["certification", "altitude_band"]
 RunForm = Annotated[str, Form(pattern=RANDOM)]
 _SHOWN: Final = 50
 
@@ -69,8 +70,10 @@ def look(
     run_id: RunForm,
     quantity: Annotated[Quantity, Form()] = "potential",
     community: Annotated[bool, Form()] = False,
+    by: Annotated[list[Attribute] | None, Form(max_length=8)] = None,
 ) -> Response:
-    body = NewRelease(run_id=run_id, quantity=quantity, by=["community"] if community else [], dry_run=True)
+    parts = [*(["community"] if community else []), *(by or [])]
+    body = NewRelease(run_id=run_id, quantity=quantity, by=parts, dry_run=True)
     with asked.store.read(asked.scope) as tx:
         owner = cooperative(tx, cooperative_id)
         seen = preview(tx, cooperative_id, release_routes.draft_of(tx, cooperative_id, body))
@@ -79,6 +82,7 @@ def look(
         "run_id": run_id,
         "quantity": quantity,
         "community": community,
+        "by": by or [],
         "seen": seen,
         "totals": totals,
     }
@@ -95,12 +99,13 @@ def sign(
     signed_by: Annotated[Text, Form(min_length=1)],
     quantity: Annotated[Quantity, Form()] = "potential",
     community: Annotated[bool, Form()] = False,
+    by: Annotated[list[Attribute] | None, Form(max_length=8)] = None,
     note: Annotated[Text, Form()] = "",
 ) -> Response:
     body = NewRelease(
         run_id=run_id,
         quantity=quantity,
-        by=["community"] if community else [],
+        by=[*(["community"] if community else []), *(by or [])],
         signed_by=signed_by[:200],
         note=note,
     )

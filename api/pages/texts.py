@@ -17,6 +17,7 @@ from geomap.outputs.words import Words, words
 
 COOKIE: Final = "geomap_language"
 _NONE: Final = "–"
+_NEAR_NONE: Final = 0.005
 
 
 class Texts:
@@ -71,8 +72,17 @@ class Texts:
         return str(format_decimal(value, locale=self._locale))
 
     def percent(self, share: float | None) -> str:
-        """A share of 0–1."""
-        return _NONE if share is None else f"{round(100 * share)}\N{NO-BREAK SPACE}%"
+        """A share of 0–1; what is little is not told as none, and nearly all not as all.
+
+        Examples
+        --------
+        >>> [" ".join(Texts("en").percent(share).split()) for share in (0.0, 0.001, 0.42, 0.998, 1.0)]
+        ['0 %', '<1 %', '42 %', '>99 %', '100 %']
+        """
+        if share is None:
+            return _NONE
+        near = "<1" if 0 < share < _NEAR_NONE else ">99" if 1 - _NEAR_NONE < share < 1 else str(round(100 * share))
+        return f"{near}\N{NO-BREAK SPACE}%"
 
     def when(self, seconds: float | None) -> str:
         """Day and time (UTC) of seconds since 1970."""

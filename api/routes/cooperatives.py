@@ -52,12 +52,17 @@ def change(
     body: CooperativeChange,
     asked: Annotated[Asked, may("cooperatives.change")],
 ) -> Response:
-    values, version = body.model_dump(exclude_none=True), wanted_version(request)
+    row = put_change(asked, cooperative_id, body.model_dump(exclude_none=True), version=wanted_version(request))
+    return _one(request, asked, row)
+
+
+def put_change(asked: Asked, cooperative_id: str, values: dict[str, Any], *, version: int | None) -> dict[str, Any]:
+    """The cooperative with other values; where no version is named, whatever stands there is replaced."""
     with asked.store.begin(asked.scope) as tx:
         version = cooperative(tx, cooperative_id)["version"] if version is None else version
         row = change_cooperative(tx, cooperative_id, values, version=version)
         audit.record(tx, "cooperatives.change", cooperative_id=cooperative_id)
-    return _one(request, asked, row)
+    return row
 
 
 @router.delete(OF, status_code=204, summary="Erase a cooperative with all it owns")

@@ -4,15 +4,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from api.access import OFFICE, Asked, may
 from api.answers import Page, invalid, listed, shown, wanted_format
 from api.columns import Docs, cut
 from api.described import TABLE, THING
+from api.formats import Format
 from api.models import NewRelease
 from api.paths import OF, CooperativeId, FileName, ReleaseId
-from api.release_tables import SHAPES, buyers_unit, columns_of, exportable_form, rows_of, shapes_of, table_names
+from api.release_tables import (
+    PORTFOLIO,
+    SHAPES,
+    buyers_unit,
+    columns_of,
+    exportable_form,
+    portfolio_rows,
+    rows_of,
+    shapes_of,
+    table_names,
+)
 from geomap.store import audit
 from geomap.store.cooperatives import cooperative
 from geomap.store.errors import NotFoundError
@@ -175,13 +186,25 @@ def delete(
         return shown(request, one(asked, withdraw(tx, cooperative_id, release_id)))
 
 
-@router.get("/portfolio", summary="The last release of each cooperative that you may see, added up", responses=THING)
-def read_portfolio(request: Request, asked: Annotated[Asked, may("portfolio.read")]) -> Response:
+@router.get(
+    "/portfolio",
+    summary="The last release of each cooperative that you may see, added up; as CSV or XLSX the signed totals",
+    responses=TABLE,
+)
+def read_portfolio(
+    request: Request,
+    asked: Annotated[Asked, may("portfolio.read")],
+    format: Annotated[Format | None, Query(description="Instead of an Accept header")] = None,
+) -> Response:
+    kind = wanted_format(request, default="json", shapes=False)
     with asked.store.read(asked.scope) as tx:
         rows = latest_releases(tx)
     tell_office(asked, rows)
     each = [{"cooperative_id": row["cooperative_id"], **one(asked, row)} for row in rows]
-    return shown(request, {"releases": each, "groups": portfolio([row["content"] for row in rows])})
+    groups = portfolio([row["content"] for row in rows])
+    if kind != "json":
+        return listed(request, portfolio_rows(groups), columns=PORTFOLIO, name="portfolio")
+    return shown(request, {"releases": each, "groups": groups})
 
 
 def tell_office(asked: Asked, rows: Sequence[Row]) -> None:

@@ -95,24 +95,20 @@ for (const stage of document.querySelectorAll("[data-map]")) {
     return all;
   };
   const bdi = (text) => make("bdi", { textContent: text });
-  const fact = (name, value) => (value ? [make("dt", { textContent: name }), make("dd", {}, value)] : []);
   const number = (value, digits = 0) => value.toLocaleString(told.language, { maximumFractionDigits: digits });
   const isNumber = (value) => typeof value === "number";
   const counted = (kg) => number(kg / told.unit.kg, kg / told.unit.kg < 100 ? 1 : 0);
   const about = (one) => {
-    const facts = make("dl", {}, ...[
-      fact(words.member, one.member_id && bdi(one.member_name || one.member_id)),
-      fact(words.community, one.community && bdi(one.community)),
-      fact(words.area, isNumber(one.area_ha) && `${number(one.area_ha, 2)} ha`),
-      fact(words.potential, isNumber(one.potential_kg) && `${counted(one.potential_kg)} ${told.unit.name}`),
-      fact("P10 – P90", isNumber(one.p10) && isNumber(one.p90) && `${counted(one.p10)} – ${counted(one.p90)} ${told.unit.name}`),
-      fact(words.layer_class, one.class && make("span", { textContent: one.class, lang: "en" })),
-      fact(words.findings, !one.problems && words[`legend_${one.findings}`]),
-    ].flat());
+    const line = (...parts) => (parts.some(Boolean) ? make("p", {}, ...parts.filter(Boolean).flatMap((part, k) => (k ? [" · ", part] : [part]))) : null);
+    const who = line(one.member_id && bdi(one.member_name || one.member_id), one.community && bdi(one.community));
+    const ground = line(isNumber(one.area_ha) && `${number(one.area_ha, 2)} ha`, one.class && make("span", { textContent: one.class, lang: "en" }));
+    const potential = isNumber(one.potential_kg) ? make("p", {}, `${words.potential} `, make("strong", { textContent: `${counted(one.potential_kg)} ${told.unit.name}` }),
+      isNumber(one.p10) && isNumber(one.p90) ? ` (P10–P90 ${counted(one.p10)} – ${counted(one.p90)})` : "") : null;
+    const grade = one.problems ? null : line(words[`legend_${one.findings}`]);
     const problems = (one.problems ?? []).map(({ title, severity, price }) => make("li", {},
       make("strong", { textContent: `${severity}: ` }), title, price ? ` (${price})` : ""));
     const link = told.plot_at && make("a", { href: told.plot_at + encodeURIComponent(one.plot_id), textContent: words.open });
-    return make("article", {}, make("h2", {}, `${words.plot} `, bdi(one.plot_id)), facts,
+    return make("article", {}, make("h2", {}, `${words.plot} `, bdi(one.plot_id)), who, ground, potential, grade,
       problems.length ? make("ul", {}, ...problems) : null, link ? make("p", {}, link) : null);
   };
   const tell = (found) => {
@@ -127,7 +123,9 @@ for (const stage of document.querySelectorAll("[data-map]")) {
   const show = async ({ place: [lon, lat, zoom], plot }) => {
     send({ do: "show", lon, lat, zoom });
     const found = await look(lon, lat, zoom, plot), one = found.find(({ plot_id }) => plot_id === plot);
-    send({ do: "show", lon, lat, zoom, shape: one?.outline ?? null, label: `${words.plot} ${plot}` });
+    const beside = card.offsetWidth < inside.offsetWidth / 2;
+    const left = beside ? card.offsetWidth : 0, below = beside ? 0 : card.offsetHeight;
+    send({ do: "show", lon, lat, zoom, left, below, shape: one?.outline ?? null, label: `${words.plot} ${plot}` });
   };
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-place]");

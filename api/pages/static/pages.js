@@ -3,6 +3,10 @@
 document.documentElement.classList.add("script");
 for (const one of document.querySelectorAll("[data-unless-script]")) one.hidden = true;
 for (const one of document.querySelectorAll("[data-send]")) one.addEventListener("change", () => one.form.submit());
+for (const one of document.querySelectorAll("[data-print]")) {
+  one.hidden = false;
+  one.addEventListener("click", () => print());
+}
 
 for (const form of document.querySelectorAll("form")) {
   form.addEventListener("submit", () => {
