@@ -17,7 +17,7 @@ BASE := $(call stamp,requirements.lock)
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint format bench simulate fuzz load faults lock clean
+.PHONY: help demo serve test lint format bench simulate fuzz load pages faults lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,9 @@ USERS ?= 50
 LOAD_SECONDS ?= 600
 load: $(DEV) ## USERS=50 people on the service for LOAD_SECONDS=600, then with a job and hostile uploads; figures in out/load
 	@$(PY) tests/load/load.py --users $(USERS) --seconds $(LOAD_SECONDS) --out out/load
+
+pages: $(DEV) ## maps in a browser: 100,000 plots served, tiles of a million, a file of 3,000; figures in out/pages
+	@$(PY) tests/pages/figures.py --out out/pages
 
 KILLS ?= 200
 faults: $(DEV) ## kill -9 of imports, jobs, workers and servers at KILLS=200 moments; figures in out/faults

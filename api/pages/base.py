@@ -76,17 +76,18 @@ def page(request: Request, template: str, *, status: int = 200, **shown: Any) ->
     """A page from its template; user text goes through Jinja's escaping and nowhere else."""
     nonce, texts = secrets.token_urlsafe(16), texts_of(request)
     identity = getattr(request.state, "identity", None)
+    role = None if identity is None else identity.scope.role
     common = {
         "t": texts,
         "nonce": nonce,
         "languages": languages(),
         "here": request.url.path,
         "asked_for": [(name, value) for name, value in request.query_params.multi_items() if name != "lang"],
-        "role": None if identity is None else identity.scope.role,
+        "role": role,
         "cooperative": None,
         "tab": "",
+        "tabs": _tabs(shown.get("role", role), shown.get("cooperative")),
     }
-    common["tabs"] = _tabs(common["role"], (common | shown)["cooperative"])
     content = _templates().get_template(template).render(common | shown)
     headers = {**PAGE_HEADERS, **_HEADERS, "Content-Security-Policy": page_policy(nonce)}
     answer = Response(content, status_code=status, media_type="text/html; charset=utf-8", headers=headers)
