@@ -109,7 +109,7 @@ def uncertainty_layer(index: TileIndex) -> Layer:
 def findings_layer(index: TileIndex) -> Layer:
     """The gravest finding of a plot; of many plots, the gravest of all."""
     styles = (
-        Style("none", "no finding", "#a9b8b0", edge=DARK),
+        Style("none", "no finding", "#6b877c", edge=DARK),
         Style("note", "note", "#9ecae1", "dots", DARK),
         Style("warning", "warning", "#fdae6b", "lines", INK),
         Style("serious", "serious", "#a3155a", "cross", INK),
