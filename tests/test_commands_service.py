@@ -122,8 +122,9 @@ def served(monkeypatch) -> list[tuple]:
 
 def test_without_a_store_it_serves_this_computer_alone(served):
     run("serve")
-    run("serve", "--port", "8100")
-    assert served == [("local", "sqlite:///mine.sqlite", {"port": port}) for port in (None, 8100)]
+    run("serve", "--port", "8100", "--open")
+    given = ({"port": None, "browser": False}, {"port": 8100, "browser": True})
+    assert served == [("local", "sqlite:///mine.sqlite", more) for more in given]
 
 
 def test_with_a_store_it_serves_others_on_the_address_that_is_given(served, monkeypatch):

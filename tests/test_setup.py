@@ -77,6 +77,7 @@ def test_make_alone_lists_every_command():
         "simulate",
         "fuzz",
         "load",
+        "pages",
         "faults",
         "serve",
         "lock",

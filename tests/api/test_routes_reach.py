@@ -24,8 +24,15 @@ ROUTES = [
     ("GET", "/cooperatives/{c}/runs/{r}/plots/{p}"), ("GET", "/cooperatives/{c}/runs/{r}/files/report.html"),
     ("GET", "/cooperatives/{c}/jobs"), ("GET", "/cooperatives/{c}/jobs/{j}"), ("DELETE", "/cooperatives/{c}/jobs/{j}"),
     ("GET", "/cooperatives/{c}/jobs/{j}/events"),
+    ("GET", "/cooperatives/{c}/runs/{r}/tiles.json"), ("GET", "/cooperatives/{c}/runs/{r}/tiles/3/2/3.mvt"),
+    ("GET", "/cooperatives/{c}/runs/{r}/pictures/potential/3/2/3.png"),
+    ("GET", "/cooperatives/{c}/runs/{r}/legend/potential"),
+    ("GET", "/cooperatives/{c}/runs/{r}/at?lon=-88&lat=14"), ("GET", "/cooperatives/{c}/runs/{r}/plots.pmtiles"),
+    *(("GET", f"/cooperatives/{{c}}/plots-map/{rest}") for rest in
+      ("tiles.json", "tiles/3/2/3.mvt", "pictures/plain/3/2/3.png", "legend/plain", "at?lon=-88&lat=14")),
 ]  # fmt: skip
 NOBODYS = "A" * 22
+TILE = {name: f"{{{name}}}" for name in ("z", "x", "y", "layer")}
 BODIES = {
     ("PATCH", "/cooperatives/{c}"): {"name": "x"},
     ("POST", "/cooperatives/{c}/members/{m}/consents"): {"purpose": "analysts", "given": True},
@@ -52,7 +59,10 @@ def test_every_route_of_these_files_stands_in_the_matrix(ran):
     names = {"c": "cooperative_id", "m": "member_id", "p": "plot_id", "i": "import_id", "r": "run_id", "j": "job_id"}
     known = set()
     for method, path in ROUTES:
-        whole = path.format(**{short: f"{{{name}}}" for short, name in names.items()})
+        whole = path.partition("?")[0].replace("/3/2/3.", "/{z}/{x}/{y}.")
+        for layer in ("potential", "plain"):
+            whole = whole.replace(f"/{layer}", "/{layer}")
+        whole = whole.format(**{short: f"{{{name}}}" for short, name in names.items()}, **TILE)
         whole = whole.replace("/tables/members", "/tables/{name}").replace("/files/report.html", "/files/{name}")
         known.add((method, whole))
     known |= {("POST", "/cooperatives/{cooperative_id}/imports")}

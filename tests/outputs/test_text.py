@@ -94,4 +94,4 @@ def test_no_text_is_given_to_folium():
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "folium"
     }
-    assert used == {"Figure", "Map", "GeoJson", "CircleMarker", "LayerControl", "raster_layers"}
+    assert used == {"Figure", "Map", "GeoJson", "CircleMarker", "LayerControl", "TileLayer", "raster_layers"}
