@@ -92,7 +92,7 @@ def compare_runs(before: Written, after: Written) -> Comparison:
 
     Raises
     ------
-    NotComparableError : two product forms, no cooperative in both, or a column is missing.
+    NotComparableError : two product forms, no cooperative in both, nothing in either, or a column is missing.
 
     Examples
     --------
@@ -110,6 +110,12 @@ def compare_runs(before: Written, after: Written) -> Comparison:
     """
     _require_comparable(before, after)
     everything = pd.concat([plot_changes(before, after), member_changes(before, after)])
+    if everything.empty:
+        raise NotComparableError(
+            "Neither run has a plot or a member that can be seen.",
+            why="There is nothing whose change could be told.",
+            todo="Name runs with plots; an analyst sees those of members who agreed.",
+        )
     tables, examples = [], []
     for quantity in ("potential", "supply"):
         if quantity == "supply" and not (_has_supply(before) and _has_supply(after)):

@@ -153,6 +153,12 @@ def test_runs_of_other_cooperatives_are_refused():
         compare_runs(written({"A": ha(1.0)}), written({"A": ha(1.0, cooperative_id="D")}))
 
 
+def test_runs_in_which_nothing_can_be_seen_are_refused():
+    nothing = Written(plots({"A": ha(1.0)}).iloc[:0], None, {}, "green", "map")
+    with pytest.raises(NotComparableError, match="Neither run has a plot"):
+        compare_runs(nothing, nothing)
+
+
 def test_a_run_without_factors_is_refused():
     lame = written({"A": ha(1.0)})
     short = Written(lame.plots.drop(columns=["y_kg_ha"]), None, {}, "green", "map")
