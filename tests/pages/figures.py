@@ -44,6 +44,7 @@ BATCH = 20_000
 PLOT_AT = 0.35
 """Share of a phone's map that lies above the plot on which it opens; below, a card says what stands there."""
 MB = 1e6
+_FOUND = ".found:not([hidden])"
 _DRAWN = "[data-map][data-drawn]"
 _PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
 
@@ -139,6 +140,7 @@ def map_figures(folder: Path, count: int, program: str) -> dict[str, Any]:
         page = context.new_page()
         page.goto(f"{address}&plot=P{count // 2:07d}")
         page.locator(_DRAWN).wait_for(state="attached", timeout=120_000)
+        page.locator(_FOUND).wait_for(timeout=30_000)  # the map has come to the plot that was asked for
         found = {
             "plots": count,
             "first_paint_ms": _middle(one["paint_ms"] for one in again),
@@ -173,13 +175,20 @@ def _middle(values: Any) -> float:
 
 def _tap(page: Any) -> float:
     """From a tap on the plot above the card to its answer; not at once after another, which were a double tap."""
-    page.wait_for_timeout(800)
-    page.evaluate("document.querySelector('.found').hidden = true")
-    box = page.locator("[data-map] iframe").bounding_box()
-    begun = time.perf_counter()
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] * PLOT_AT)
-    page.locator(".found:not([hidden])").wait_for(timeout=30_000)
-    return 1e3 * (time.perf_counter() - begun)
+    from playwright.sync_api import TimeoutError as NoAnswer
+
+    for wait_ms in (5_000, 10_000, 30_000):  # a map that still moves on a busy machine takes no tap
+        page.wait_for_timeout(800)
+        page.evaluate("document.querySelector('.found').hidden = true")
+        box = page.locator("[data-map] iframe").bounding_box()
+        begun = time.perf_counter()
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] * PLOT_AT)
+        try:
+            page.locator(_FOUND).wait_for(timeout=wait_ms)
+        except NoAnswer:
+            continue
+        return 1e3 * (time.perf_counter() - begun)
+    raise AssertionError("three taps on a plot had no answer")
 
 
 def _pull(page: Any) -> float:
