@@ -1,8 +1,8 @@
 """Maps: the plots as they stand today or of a run, beside their table; what stands at a place; the frame itself."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
@@ -12,39 +12,26 @@ from sqlalchemy import select
 from api.access import Asked, may
 from api.answers import shown
 from api.models import Text
-from api.pages.base import AT, ONE_YEAR_S, PageRoute, page, shown_part, texts_of
+from api.pages.base import AT, ONE_YEAR_S, PageRoute, page, texts_of
 from api.pages.bring import SEVERITIES
 from api.pages.figures import office_unit
-from api.pages.map_rows import (
-    analyst_rows,
-    findings_of_today,
-    kept,
-    office_rows,
-    outline_of,
-    places_of,
-    with_findings,
-    with_places,
-)
+from api.pages.map_rows import findings_of, outline_of, people_of, plots_of
+from api.pages.map_table import Part, WantedPart, analyst_part, analyst_plot, office_part
 from api.pages.texts import Texts, catalogue
 from api.paths import CooperativeId
 from api.tiles import Shown, TileMemory
-from api.veil import AT_ONCE, walked
 from geomap.store import audit, schema
 from geomap.store.cooperatives import cooperative
-from geomap.store.imports import import_, import_findings
-from geomap.store.runs import run, run_rows, runs
+from geomap.store.imports import import_
+from geomap.store.runs import run, runs
 from geomap.store.scope import Transaction
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
-Sort = Literal["plot", "member", "community", "ha", "kg", "findings"]
 RunAsked = Annotated[str, Query(alias="run", max_length=64, pattern=r"^[A-Za-z0-9_-]*$")]
 ImportAsked = Annotated[str, Query(alias="import", max_length=64, pattern=r"^[A-Za-z0-9_-]*$")]
-Search = Annotated[str, Query(max_length=200)]
-First = Annotated[int, Query(ge=0, le=10_000_000)]
 TODAY: Final = ("findings", "plain")
 OF_A_RUN: Final = ("potential", "uncertainty", "findings", "class", "cover")
 KG: Final[Mapping[str, Any]] = {"kg": 1.0, "name": "kg"}
-_PAGE: Final = 50
 _RUNS: Final = 50
 _ABOUT: Final = 20
 _MAP_TEXT: Final = "map."
@@ -59,32 +46,23 @@ def show(
     *,
     cooperative_id: CooperativeId,
     asked: Annotated[Asked, may("members.read")],
+    wanted: WantedPart,
     run_id: RunAsked = "",
     import_id: ImportAsked = "",
     plot: Annotated[Text, Query()] = "",
-    search: Search = "",
-    sort: Sort = "plot",
-    down: bool = False,
-    first: First = 0,
 ) -> Response:
     with asked.store.begin(asked.scope) as tx:
         owner = cooperative(tx, cooperative_id)
         of = run(tx, cooperative_id, run_id) if run_id else None
         brought = import_(tx, cooperative_id, import_id) if import_id else None
-        rows = office_rows(tx, cooperative_id, run_id or None)
-        rows = with_findings(rows, _findings(tx, cooperative_id, run_id))
-        if brought is not None:
-            named = _named(tx, cooperative_id, import_id)
-            rows = [row for row in rows if row["plot_id"] in named]
-        found = shown_part(kept(rows, search, sort=sort, down=down), first, _PAGE)
-        found["rows"] = with_places(tx, cooperative_id, run_id or None, found["rows"])
-        start = _start(tx, cooperative_id, of, plot)
+        among = _named(tx, cooperative_id, import_id) if import_id else None
+        part = office_part(tx, cooperative_id, run_id, wanted, among=among)
+        chosen = plots_of(tx, cooperative_id, run_id, [plot]) if plot else []
         choices = runs(tx, cooperative_id, limit=_RUNS)
         audit.record(tx, "members.read", cooperative_id=cooperative_id)
     at = f"/office/{cooperative_id}"
     told = map_told(request, cooperative_id, of, unit=_unit(texts_of(request), of, owner), office=True)
-    told |= {"show": start, "places": [row["place"][:2] for row in found["rows"] if row["place"]] if import_id else []}
-    given = {"run": run_id, "import": import_id, "search": search, "sort": sort if sort != "plot" else ""}
+    places = [row["place"][:2] for row in part.rows if row["place"]] if import_id else []
     return page(
         request,
         "map.html",
@@ -95,11 +73,10 @@ def show(
         run=of,
         brought=brought,
         runs=choices,
-        told=told,
+        told={**told, "show": _start(chosen), "places": places},
         frame=frame_address(request),
         still=f"{at}/map/still.png?{urlencode({'run': run_id})}",
-        **found,
-        **_asked_for({**given, "down": "1" if down else ""}),
+        **_asked_for(part, {"run": run_id, "import": import_id, **wanted.given}),
     )
 
 
@@ -109,12 +86,9 @@ def show_analyst(
     *,
     cooperative_id: CooperativeId,
     asked: Annotated[Asked, may("plots.read")],
+    wanted: WantedPart,
     run_id: RunAsked = "",
     plot: Annotated[Text, Query()] = "",
-    search: Search = "",
-    sort: Sort = "plot",
-    down: bool = False,
-    first: First = 0,
 ) -> Response:
     """The same under pseudonyms: no name, no community, no message of a finding."""
     index = shown_plots(request, asked, cooperative_id, run_id).index
@@ -122,19 +96,8 @@ def show_analyst(
         owner = cooperative(tx, cooperative_id)
         of = run(tx, cooperative_id, run_id) if run_id else None
         choices = runs(tx, cooperative_id, limit=_RUNS)
-    rows = analyst_rows(index)
-    chosen = places_of(index, [row for row in rows if row["plot_id"] == plot][:1])
-    listed = shown_part(kept(rows, search, sort=sort, down=down), first, _PAGE)
-    listed["rows"] = places_of(index, listed["rows"])
+    chosen = analyst_plot(index, plot) if plot else None
     told = map_told(request, cooperative_id, of, unit=_unit(texts_of(request), of, None), office=False)
-    start = {"place": chosen[0]["place"], "plot": plot} if chosen else None
-    given = {
-        "run": run_id,
-        "import": "",
-        "search": search,
-        "sort": sort if sort != "plot" else "",
-        "down": "1" if down else "",
-    }
     return page(
         request,
         "map.html",
@@ -144,48 +107,36 @@ def show_analyst(
         run=None if of is None else {**of, "title": ""},
         brought=None,
         runs=[{**one, "title": ""} for one in choices],
-        told={**told, "show": start, "places": []},
+        told={**told, "show": _start([chosen] if chosen else []), "places": []},
         frame=frame_address(request),
         still=f"/analysis/{cooperative_id}/map/still.png?{urlencode({'run': run_id})}",
-        **listed,
-        **_asked_for(given),
+        **_asked_for(analyst_part(index, wanted), {"run": run_id, "import": "", **wanted.given}),
     )
 
 
-def _asked_for(given: Mapping[str, str]) -> dict[str, Any]:
-    """What stands in the form and in the addresses of other pages of the list."""
-    kept_given = {name: value for name, value in given.items() if value}
-    unsorted = {name: value for name, value in kept_given.items() if name not in ("sort", "down")}
-    return {"given": given, "filters": urlencode(kept_given), "unsorted": urlencode(unsorted)}
+def _asked_for(part: Part, given: Mapping[str, str]) -> dict[str, Any]:
+    """The part of the table, and what stands in its form and in the addresses of its other parts."""
+    kept = {name: value for name, value in given.items() if value}
+    unsorted = {name: value for name, value in kept.items() if name not in ("sort", "down")}
+    return {"part": part, "given": given, "filters": urlencode(kept), "unsorted": urlencode(unsorted)}
+
+
+def _start(chosen: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The plot that the map opens on."""
+    return next(({"place": row["place"], "plot": row["plot_id"]} for row in chosen if row["place"]), None)
+
+
+def _named(tx: Transaction, cooperative_id: str, import_id: str) -> set[str]:
+    """Plots that a finding in a file is about."""
+    table = schema.import_findings
+    found = select(table.c.plot_id).where(table.c.cooperative_id == cooperative_id, table.c.import_id == import_id)
+    return {row["plot_id"] for row in tx.fetch(found.distinct())}
 
 
 def shown_plots(request: Request, asked: Asked, cooperative_id: str, run_id: str) -> Shown:
     """What whoever asks may see of the plots of a run, or of those of today, as the map draws it."""
     memory: TileMemory = request.app.state.tiles
     return memory.shown(asked, cooperative_id, run_id)
-
-
-def _findings(tx: Transaction, cooperative_id: str, run_id: str) -> Sequence[Mapping[str, Any]]:
-    if not run_id:
-        return findings_of_today(tx, cooperative_id)
-    rows = walked(
-        lambda after: run_rows(tx, cooperative_id, run_id, "findings", after=after, limit=AT_ONCE), -1, "position"
-    )
-    return [row["cells"] for row in rows]
-
-
-def _named(tx: Transaction, cooperative_id: str, import_id: str) -> set[str]:
-    """Plots that a finding in a file is about."""
-    found = walked(lambda after: import_findings(tx, cooperative_id, import_id, after=after, limit=AT_ONCE), 0, "key")
-    return {one["plot_id"] for one in found if one["plot_id"]}
-
-
-def _start(tx: Transaction, cooperative_id: str, of: Mapping[str, Any] | None, plot: str) -> dict[str, Any] | None:
-    """The plot that the map opens on."""
-    if not plot:
-        return None
-    (row,) = with_places(tx, cooperative_id, None if of is None else of["run_id"], [{"plot_id": plot}])
-    return {"place": row["place"], "plot": plot} if row["place"] else None
 
 
 def _unit(t: Texts, of: Mapping[str, Any] | None, owner: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -244,8 +195,8 @@ def about(
         cooperative(tx, cooperative_id)
         found = select(*columns).where(table.c.cooperative_id == cooperative_id, table.c.plot_id.in_(id), which)
         rows = [dict(row) for row in tx.fetch(found)]
-        every = _findings(tx, cooperative_id, run_id) if run_id else findings_of_today(tx, cooperative_id, id)
-        people = _people(tx, cooperative_id, [row["member_id"] for row in rows])
+        every = list(findings_of(tx, cooperative_id, run_id, id))
+        people = people_of(tx, cooperative_id, [row["member_id"] for row in rows])
         audit.record(tx, "members.read", cooperative_id=cooperative_id)
     nobody = {"name": "", "community": ""}
     plots = {
@@ -260,7 +211,7 @@ def about(
     return shown(request, {"plots": plots})
 
 
-def _gravest(findings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _gravest(findings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted(findings, key=lambda one: SEVERITIES.index(one["severity"]))
 
 
@@ -268,14 +219,6 @@ def _problem(t: Texts, one: Mapping[str, Any]) -> dict[str, str]:
     """A finding as it is read: how grave, what, and what it costs."""
     price = [f"{t.number(one[name])}\N{NO-BREAK SPACE}{name[-2:]}" for name in ("effect_ha", "effect_kg") if one[name]]
     return {"severity": t.office[one["severity"]], "title": t.office.title(one["code"]), "price": " · ".join(price)}
-
-
-def _people(tx: Transaction, cooperative_id: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    people, own = schema.member_people, schema.members
-    both = own.join(people, (people.c.cooperative_id == own.c.cooperative_id) & (people.c.member_id == own.c.member_id))
-    found = select(own.c.member_id, own.c.community, people.c.name).select_from(both)
-    found = found.where(own.c.cooperative_id == cooperative_id, own.c.member_id.in_(ids))
-    return {row["member_id"]: dict(row) for row in tx.fetch(found)}
 
 
 # ---- one picture of everything, for whoever has no script ----

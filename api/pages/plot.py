@@ -10,9 +10,10 @@ from api.access import Asked, may
 from api.geojson import OWN_COLUMNS, PlotRefusedError
 from api.models import Name, Text
 from api.pages.base import AT, PageRoute, go, page, part, texts_of
+from api.pages.doubts import SHOWN, Doubts, doubts_about, rings_of
 from api.pages.map import frame_address, map_told
 from api.pages.map_rows import outline_of
-from api.pages.outline import FAR_M, SMALL_HA, as_text, corners_of, from_text, oddities, paths
+from api.pages.outline import FAR_M, SMALL_HA, as_text, corners_of, from_text, paths
 from api.paths import CooperativeId
 from api.routes.plots import change_plot
 from geomap.errors import NumberError
@@ -26,7 +27,10 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 Id = Annotated[Text, Query(min_length=1)]
 Version = Annotated[int, Form(ge=0, le=2**53)]
 Corners = Annotated[str, Form(max_length=1_000_000)]
+Sure = Annotated[str, Form(max_length=64)]
+"""The token of the doubts that somebody has seen, who saves all the same."""
 _PAGE: Final = 50
+_LEAST_HA: Final = 0.001
 _KEPT: Final = (*OWN_COLUMNS, "attributes")
 
 
@@ -47,22 +51,23 @@ def _shown(request: Request, asked: Asked, cooperative_id: str, plot_id: str, **
     with asked.store.read(asked.scope) as tx:
         owner, rows = cooperative(tx, cooperative_id), plot_history(tx, cooperative_id, plot_id)
     today = rows[0] if rows[0]["ended_at"] is None else None
-    common: dict[str, Any] = {"saved": 0, "same": False, "error": None, "odd": [], "written": None}
+    common: dict[str, Any] = {"saved": 0, "same": False, "error": None, "doubts": Doubts(), "written": None}
     common["version"] = rows[0]["version"]
     written = told.get("written")
     text = as_text(corners_of(today["geometry"])) if today and written is None else written or ""
     return page(
         request,
         "plot.html",
-        status=200 if not (told.get("error") or told.get("odd")) else 422,
+        status=200 if not (told.get("error") or told.get("doubts")) else 422,
         cooperative=owner,
         tab="members",
         plot_id=plot_id,
         rows=[{**row, "shape": new, "older": old} for row, (new, old) in zip(rows, _drawn(rows), strict=True)],
         today=today,
         text=text,
-        told=_edit(request, cooperative_id, today, text) if today else None,
+        told=_edit(request, cooperative_id, today, text, told.get("doubts")) if today else None,
         frame=frame_address(request),
+        **_worded(request, told.get("doubts")),
         **{**common, **told},
     )
 
@@ -73,7 +78,9 @@ def _drawn(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     return [paths([new, old]) for new, old in zip(shapes, [*shapes[1:], None], strict=True)]
 
 
-def _edit(request: Request, cooperative_id: str, row: Mapping[str, Any] | None, text: str) -> dict[str, Any]:
+def _edit(
+    request: Request, cooperative_id: str, row: Mapping[str, Any] | None, text: str, doubts: Doubts | None = None
+) -> dict[str, Any]:
     """What the script beside the map is told, with the outline to be changed; one that cannot be read is not drawn."""
     told = map_told(request, cooperative_id, None, office=True)
     before = [] if row is None else corners_of(row["geometry"])
@@ -82,7 +89,8 @@ def _edit(request: Request, cooperative_id: str, row: Mapping[str, Any] | None, 
     except NumberError:
         outline = before
     edit = {"outline": outline, "before": before, "small_ha": SMALL_HA, "far_m": FAR_M,
-            "declared_ha": None if row is None else row["declared_area_ha"]}  # fmt: skip
+            "declared_ha": None if row is None else row["declared_area_ha"],
+            "common": doubts.common if doubts else None}  # fmt: skip
     place = None if row is None else row["geometry"]
     return {**told, "layer": "plain", "edit": edit, "bounds": _around(place), "show": None, "places": []}
 
@@ -98,12 +106,6 @@ def _around(wkb: bytes | None) -> list[float] | None:
     return list(box)
 
 
-def rings_of(shape: Mapping[str, Any]) -> list[Any]:
-    """Polygons, their rings and corners of a GeoJSON outline, the first corner not repeated."""
-    polygons = [shape["coordinates"]] if shape["type"] == "Polygon" else shape["coordinates"]
-    return [[ring[:-1] for ring in polygon] for polygon in polygons]
-
-
 @router.post(f"{AT}/plot")
 def save(
     request: Request,
@@ -113,7 +115,7 @@ def save(
     id: Id,
     version: Version,
     corners: Corners,
-    sure: Annotated[bool, Form()] = False,
+    sure: Sure = "",
 ) -> Response:
     """The outline as it was drawn or written, as another version; all else of the plot stays as it is."""
     today = _today(asked, cooperative_id, id)
@@ -122,9 +124,9 @@ def save(
     seen: dict[str, Any] = {"written": corners, "version": version}
     try:
         outline = from_text(corners)
-        odd = oddities(outline, today["geometry"])
-        if any(kind == "crosses" for kind, _ in odd) or (odd and not sure):
-            return _shown(request, asked, cooperative_id, id, odd=_worded(request, odd), **seen)
+        doubts = _doubts(asked, cooperative_id, today, outline)
+        if doubts.hold_back(sure):
+            return _shown(request, asked, cooperative_id, id, doubts=doubts, **seen)
         row = _put(asked, cooperative_id, today, outline, version=version)
     except (NumberError, PlotRefusedError) as error:
         return _shown(request, asked, cooperative_id, id, error=error, **seen)
@@ -139,6 +141,11 @@ def _today(asked: Asked, cooperative_id: str, plot_id: str) -> dict[str, Any]:
     return row
 
 
+def _doubts(asked: Asked, cooperative_id: str, row: Mapping[str, Any], outline: Mapping[str, Any]) -> Doubts:
+    with asked.store.read(asked.scope) as tx:
+        return doubts_about(tx, cooperative_id, row, outline)
+
+
 def _put(asked: Asked, cooperative_id: str, row: Mapping[str, Any], shape: Any, *, version: int) -> dict[str, Any]:
     """The plot with this shape; what else the row tells of it stays."""
     properties = {name: row[name] for name in _KEPT}
@@ -151,14 +158,19 @@ def _address(cooperative_id: str, plot_id: str, row: Mapping[str, Any], version:
     return f"/office/{cooperative_id}/plot?id={part(plot_id)}&{said}"
 
 
-def _worded(request: Request, odd: Sequence[tuple[str, float]]) -> list[str]:
+def _worded(request: Request, doubts: Doubts | None) -> dict[str, Any]:
+    """What is odd about an outline, in words, and the plots that it lies over: the first ones, and how many more."""
+    if doubts is None:
+        return {"odd": [], "over": [], "more": 0}
     t = texts_of(request)
     values = {
         "far": lambda value: {"metres": t.number(value)},
         "grew": lambda value: {"percent": t.percent(value)},
         "shrank": lambda value: {"percent": t.percent(value)},
     }
-    return [t(f"map.edit_{kind}", **(values[kind](value) if kind in values else {})) for kind, value in odd]
+    odd = [t(f"map.edit_{kind}", **(values[kind](value) if kind in values else {})) for kind, value in doubts.odd]
+    over = [(one, t.number(one.ha) if one.ha >= _LEAST_HA else f"< {t.number(_LEAST_HA)}") for one in doubts.over]
+    return {"odd": odd, "over": over[:SHOWN], "more": max(0, len(over) - SHOWN)}
 
 
 @router.post(f"{AT}/plot/restore")
@@ -171,14 +183,23 @@ def restore(
     version: Version,
     restored: Annotated[int, Form(ge=1, le=2**53)],
 ) -> Response:
-    """An earlier outline as the version of today; nothing is taken from the history."""
+    """An earlier outline as the version of today; nothing is taken from the history.
+
+    Where it lies over other plots it is shown first, to be saved or changed as any other outline.
+    """
     today = _today(asked, cooperative_id, id)
     with asked.store.read(asked.scope) as tx:
         earlier = [row for row in plot_history(tx, cooperative_id, id) if row["version"] == restored]
     if not earlier:
         raise NotFoundError("There is no such version.")
+    outline = outline_of(earlier[0]["geometry"])
+    if corners_of(earlier[0]["geometry"]):
+        doubts = _doubts(asked, cooperative_id, today, outline or {})
+        if doubts.over:
+            written = as_text(corners_of(earlier[0]["geometry"]))
+            return _shown(request, asked, cooperative_id, id, doubts=doubts, written=written)
     try:
-        row = _put(asked, cooperative_id, today, outline_of(earlier[0]["geometry"]), version=version)
+        row = _put(asked, cooperative_id, today, outline, version=version)
     except PlotRefusedError as error:
         return _shown(request, asked, cooperative_id, id, error=error)
     return go(_address(cooperative_id, id, row, version))
@@ -202,16 +223,17 @@ def _begun(request: Request, asked: Asked, cooperative_id: str, member_id: str, 
     with asked.store.begin(asked.scope) as tx:
         owner, person = cooperative(tx, cooperative_id), member(tx, cooperative_id, member_id)
         audit.record(tx, "members.read", cooperative_id=cooperative_id, object=member_id)
-    given = {"error": None, "odd": [], "written": "", "plot_id": f"{member_id}-1", **told}
+    given = {"error": None, "doubts": Doubts(), "written": "", "plot_id": f"{member_id}-1", **told}
     return page(
         request,
         "plot_new.html",
-        status=200 if not (given["error"] or given["odd"]) else 422,
+        status=200 if not (given["error"] or given["doubts"]) else 422,
         cooperative=owner,
         tab="map",
         member=person,
-        told=_edit(request, cooperative_id, None, given["written"]),
+        told=_edit(request, cooperative_id, None, given["written"], given["doubts"]),
         frame=frame_address(request),
+        **_worded(request, given["doubts"]),
         **given,
     )
 
@@ -225,19 +247,19 @@ def add(
     member_id: Annotated[Text, Query(alias="member", min_length=1)],
     plot_id: Annotated[Name, Form()],
     corners: Corners,
-    sure: Annotated[bool, Form()] = False,
+    sure: Sure = "",
 ) -> Response:
     """A plot of this id must not be there yet."""
     with asked.store.read(asked.scope) as tx:
         person = member(tx, cooperative_id, member_id)
     told: dict[str, Any] = {"plot_id": plot_id, "written": corners}
-    nothing: dict[str, Any] = dict.fromkeys(_KEPT)
+    nothing: dict[str, Any] = dict.fromkeys((*_KEPT, "geometry"))
     own = {**nothing, "plot_id": plot_id, "attributes": {}, "member_id": member_id, "community": person["community"]}
     try:
         outline = from_text(corners)
-        odd = oddities(outline, None)
-        if any(kind == "crosses" for kind, _ in odd) or (odd and not sure):
-            return _begun(request, asked, cooperative_id, member_id, odd=_worded(request, odd), **told)
+        doubts = _doubts(asked, cooperative_id, own, outline)
+        if doubts.hold_back(sure):
+            return _begun(request, asked, cooperative_id, member_id, doubts=doubts, **told)
         row = _put(asked, cooperative_id, own, outline, version=0)
     except (NumberError, PlotRefusedError) as error:
         return _begun(request, asked, cooperative_id, member_id, error=error, **told)

@@ -83,7 +83,7 @@ def test_only_where_a_basemap_is_set_may_the_frame_ask_its_server(sqlite_store, 
 def test_the_table_is_searched_and_sorted_and_stands_without_a_script(ran):
     at = f"/office/{ran.service.ours}/map"
     text = ran.service.office.get(at, params={"run": ran.run["run_id"], "sort": "ha", "down": True}).text
-    areas = [float(cell) for cell in re.findall(r'<td class="n">([\d.]+)</td>', text)]
+    areas = [float(cell) for cell in re.findall(r"([\d.]+)&nbsp;ha", text)]
     assert len(areas) > 20 and areas == sorted(areas, reverse=True)
     assert text.count("<tr data-plot=") == 50
     found = ran.service.office.get(at, params={"search": "LP-00002"}).text
@@ -125,12 +125,17 @@ def test_an_outline_written_as_text_is_saved_and_the_old_one_can_be_restored(lig
 def test_an_outline_that_somebody_else_changed_is_not_overwritten(light_service):
     light_service.plot("P1")
     light_service.plot("P1", west=-88.8201)
-    form = {"version": 1, "corners": SQUARE, "sure": "true"}
+    form = {"version": 1, "corners": SQUARE}
     at = f"/office/{light_service.ours}/plot"
     assert light_service.office.post(at, params={"id": "P1"}, data=form).status_code == 412
     restored = {"version": 1, "restored": 1}
     assert light_service.office.post(f"{at}/restore", params={"id": "P1"}, data=restored).status_code == 412
     assert light_service.office.get(f"{light_service.at}/plots/P1").json()["properties"]["version"] == 2
+
+
+def seen(answer):
+    """The token of the doubts that a page tells of."""
+    return re.search(r'name="sure" value="(\w+)"', answer.text)[1]
 
 
 def test_what_is_odd_is_asked_about_and_what_crosses_itself_is_refused(light_service):
@@ -141,13 +146,109 @@ def test_what_is_odd_is_asked_about_and_what_crosses_itself_is_refused(light_ser
         form = {"version": 1, "corners": corners, **more}
         return light_service.office.post(at, params={"id": "P1"}, data=form, follow_redirects=False)
 
-    far = SQUARE.replace("14.66", "14.67")
+    far, farther = SQUARE.replace("14.66", "14.67"), SQUARE.replace("14.66", "14.68")
     asked = sent(far)
-    assert asked.status_code == 422 and 'name="sure"' in asked.text and far.split("\n")[0] in asked.text
+    assert asked.status_code == 422 and far.split("\n")[0] in asked.text
     bow = "14.66, -88.82\n14.661, -88.819\n14.66, -88.819\n14.661, -88.82"
-    assert sent(bow, sure="true").status_code == 422
-    assert sent("nonsense", sure="true").status_code == 422
-    assert sent(far, sure="true").status_code == 303
+    crossing = sent(bow, sure=seen(asked))
+    assert crossing.status_code == 422 and 'name="sure"' not in crossing.text
+    assert sent("nonsense", sure=seen(asked)).status_code == 422
+    again = sent(
+        farther, sure=seen(asked)
+    )  # who has seen the doubts about one outline has not seen those about another
+    assert again.status_code == 422 and seen(again) != seen(asked)
+    assert sent(far, sure=seen(asked)).status_code == 303
+
+
+def lines(answer):
+    """The plots that a page says an outline lies over, as text."""
+    told = re.search(r'<div class="alert doubts".*?</div>', answer.text, re.DOTALL)
+    return (
+        [
+            " ".join(re.sub(r"<[^>]+>|&nbsp;", lambda found: " " if found[0] == "&nbsp;" else "", one).split())
+            for one in re.findall(r"<li>(.*?)</li>", told[0])
+        ]
+        if told
+        else []
+    )
+
+
+def test_what_a_new_outline_overlaps_is_told_before_it_is_kept(light_service):
+    light_service.member("M1")
+    light_service.member("M2")
+    light_service.plot("P1", member_id="M1")
+    light_service.plot("P2", west=-88.819, member_id="M2")  # its neighbour: they touch
+    light_service.plot("P3", west=-88.8185, member_id="M1")
+    light_service.plot("P9", west=-88.7, member_id="M2")
+    at = f"/office/{light_service.ours}/plot"
+
+    def sent(corners, plot="P1", version=1, **more):
+        form = {"version": version, "corners": corners, **more}
+        return light_service.office.post(at, params={"id": plot}, data=form, follow_redirects=False)
+
+    assert lines(sent(SQUARE)) == []  # nothing changed: nothing is asked, though P1 touches P2
+    wide = SQUARE.replace("-88.819", "-88.8183")
+    asked = sent(wide)
+    assert asked.status_code == 422
+    # of the square of .001 degrees, 1.19 ha, .7 lies over P2 and .2 over P3
+    assert lines(asked) == [
+        "P2 · Member M2: 0.834 ha. Two members claim the same ground; it is shared between them.",
+        "P3 · Member M1: 0.238 ha. One member drew the same ground twice; it counts once.",
+    ]
+    assert light_service.office.get(f"{light_service.at}/plots/P1").json()["properties"]["version"] == 1
+    common = json.loads(re.search(r"data-map='([^']*)'", asked.text)[1].replace("&#39;", "'"))["edit"]["common"]
+    assert common["type"] == "Polygon"
+    light_service.plot("P2", west=-88.8191, member_id="M2")  # the neighbour moves before the answer
+    later = sent(wide, sure=seen(asked))
+    assert later.status_code == 422 and lines(later) != lines(asked)
+    assert sent(wide, sure=seen(later)).status_code == 303
+    assert light_service.office.get(f"{light_service.at}/plots/P1").json()["properties"]["version"] == 2
+
+
+def test_a_broken_or_empty_neighbour_stops_no_outline(light_service):
+    import shapely
+
+    from geomap.store.plots import put_plot
+    from geomap.store.scope import ALL, Scope
+
+    bow = shapely.Polygon([(-88.8195, 14.66), (-88.8185, 14.661), (-88.8185, 14.66), (-88.8195, 14.661)])
+    shapes = {"bow": bow, "point": shapely.Point(-88.8195, 14.6605), "none": None}
+    with light_service.store.begin(Scope("local", ALL, "local")) as tx:
+        for name, shape in shapes.items():
+            put_plot(tx, light_service.ours, name, {"geometry": None if shape is None else shapely.to_wkb(shape)})
+    light_service.member("M1")
+    at = f"/office/{light_service.ours}/plot/new"
+    form = {"plot_id": "M1-1", "corners": SQUARE}
+    assert light_service.office.post(at, params={"member": "M1"}, data=form, follow_redirects=False).status_code == 303
+
+
+def test_a_new_plot_on_known_ground_is_asked_about_and_kept_all_the_same(light_service):
+    light_service.member("M1")
+    light_service.plot("<b>'1", member_id="M1")
+    at = f"/office/{light_service.ours}/plot/new"
+    form = {"plot_id": "M1-1", "corners": SQUARE}
+    for language, words in (("en", "Save all the same"), ("es", "Guardar de todos modos"),
+                            ("fr", "Enregistrer quand même"), ("pt", "Salvar mesmo assim")):  # fmt: skip
+        asked = light_service.office.post(at, params={"member": "M1", "lang": language}, data=form)
+        assert asked.status_code == 422 and words in asked.text and "<b>" not in asked.text
+    assert light_service.office.get(f"{light_service.at}/plots/M1-1").status_code == 404
+    form |= {"sure": seen(asked)}
+    kept = light_service.office.post(at, params={"member": "M1"}, data=form, follow_redirects=False)
+    assert kept.status_code == 303
+    assert light_service.office.get(f"{light_service.at}/plots/M1-1").status_code == 200
+
+
+def test_an_earlier_outline_that_lies_over_another_plot_is_shown_before_it_is_restored(light_service):
+    light_service.plot("P1")
+    light_service.plot("P1", west=-88.8202)
+    light_service.plot("P2", west=-88.8191)
+    at = f"/office/{light_service.ours}/plot"
+    answer = light_service.office.post(f"{at}/restore", params={"id": "P1"}, data={"version": 2, "restored": 1})
+    assert answer.status_code == 422 and len(lines(answer)) == 1 and "14.66, -88.819" in answer.text
+    written = re.search(r"<textarea[^>]*>(.*?)</textarea>", answer.text, re.DOTALL)[1]
+    form = {"version": 2, "corners": written, "sure": seen(answer)}
+    kept = light_service.office.post(at, params={"id": "P1"}, data=form, follow_redirects=False)
+    assert kept.headers["location"].endswith("saved=3")
 
 
 def test_a_plot_is_drawn_for_a_member_and_takes_no_others_id(light_service):

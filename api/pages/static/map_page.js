@@ -4,16 +4,22 @@
 for (const stage of document.querySelectorAll("[data-map]")) {
   const told = JSON.parse(stage.dataset.map), words = told.texts;
   const inside = stage.querySelector("iframe"), card = stage.querySelector(".found");
-  const AT_ONCE = 6, MOST_CORNERS = 10000;
+  const AT_ONCE = 6, MOST_CORNERS = 10000, AGAIN = 3, WAIT_S = 5;
   const waiting = [], running = new Map();
   let ready = false;
   const isWhole = (value, most) => Number.isInteger(value) && value >= 0 && value <= most;
   const isBetween = (value, least, most) => typeof value === "number" && value >= least && value <= most;
   const isPlace = (one) => Array.isArray(one) && one.length === 2 && isBetween(one[0], -180, 180) && isBetween(one[1], -90, 90);
   const send = (message, given = []) => inside.contentWindow.postMessage(message, "*", given); // a sandboxed frame has no origin to name
-  const get = async (path, how = {}) => {
-    const answer = await fetch(path, { credentials: "same-origin", ...how });
+  const get = async (path, left = AGAIN) => {
+    const answer = await fetch(path, { credentials: "same-origin" });
     if (answer.status === 401) location.reload();
+    if (left && (answer.status === 429 || answer.status === 503)) { // busy: as long as it says, and once more
+      const seconds = Number(answer.headers.get("Retry-After")) || WAIT_S;
+      await answer.text(); // what is not read to its end holds a connection
+      await new Promise((go) => setTimeout(go, 1000 * seconds));
+      return get(path, left - 1);
+    }
     return answer.ok ? answer : null;
   };
   const json = async (path) => (await get(path).catch(() => null))?.json() ?? null;
@@ -27,11 +33,11 @@ for (const stage of document.querySelectorAll("[data-map]")) {
 
   const next = () => {
     while (running.size < AT_ONCE && waiting.length) {
-      const { n, path } = waiting.shift(), stop = new AbortController();
-      running.set(n, stop);
-      get(path, { signal: stop.signal }).then((answer) => answer?.arrayBuffer() ?? null).catch(() => null).then((bytes) => {
+      const { n, path } = waiting.shift();
+      running.set(n, true);
+      get(path).then((answer) => answer?.arrayBuffer() ?? null).catch(() => null).then((bytes) => {
+        if (running.get(n)) send({ n, bytes }, bytes ? [bytes] : []);
         running.delete(n);
-        if (!stop.signal.aborted) send({ n, bytes }, bytes ? [bytes] : []);
         next();
       });
     }
@@ -66,7 +72,7 @@ for (const stage of document.querySelectorAll("[data-map]")) {
     drop: ({ n }) => {
       const place = waiting.findIndex((one) => one.n === n);
       if (place >= 0) waiting.splice(place, 1);
-      running.get(n)?.abort();
+      else if (running.has(n)) running.set(n, false); // the service draws it in any case: its place is free when it is done
     },
     drawn: ({ layer }) => { if (told.layers.includes(layer)) stage.dataset.drawn = layer; },
     full: () => {

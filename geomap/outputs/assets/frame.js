@@ -174,7 +174,7 @@ const frame = (() => {
     Object.assign(texts, told.texts);
     facts = told;
     document.documentElement.lang = told.language;
-    document.title = texts.title;
+    document.title = document.getElementById("title").textContent = texts.title;
     map.getContainer().setAttribute("aria-label", texts.title);
     map.getContainer().setAttribute("role", "application");
     map.setMaxZoom(21);

@@ -4,9 +4,9 @@
   const { map, texts, on, tell, element, button, control, number, say, fill, busy } = frame;
   const COLOUR = "#a3155a", MOST_HANDLES = 160, MOST_CHECKED = 400, MOST_UNDONE = 50;
   const STEPS = { ArrowUp: [0, 1], ArrowDown: [0, -1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
-  let shape = [], before = [], facts = {}, undone = [], chosen = null, drawing = false, begun = false, held = false;
+  let shape = [], before = [], facts = {}, undone = [], chosen = null, drawing = false, begun = false, held = false, common = null;
 
-  const lines = L.layerGroup().addTo(map), handles = L.layerGroup().addTo(map);
+  const over = L.layerGroup().addTo(map), lines = L.layerGroup().addTo(map), handles = L.layerGroup().addTo(map);
   const says = element("div", { className: "box says leaflet-control" });
   const words = element("div"), warned = element("div");
   const tool = (label, act) => {
@@ -38,7 +38,7 @@
     return L.latLng(...[1, 0].map((k) => (Math.min(...corners.map((at) => at[k])) + Math.max(...corners.map((at) => at[k]))) / 2));
   };
   const odd = (m2) => {
-    const found = [];
+    const found = common ? [texts.edit_over] : [];
     if (rings().some(({ ring }) => ring.length <= MOST_CHECKED && crosses(ring))) found.push(texts.edit_crosses);
     if (m2 < facts.small_ha * 10000) found.push(texts.edit_small);
     if (before.length && middle(shape).distanceTo(middle(before)) > facts.far_m) {
@@ -67,6 +67,7 @@
 
   const remember = () => { undone = [...undone.slice(1 - MOST_UNDONE), JSON.stringify(shape)]; };
   const changed = () => {
+    common = null; // of the outline as it was: the service looks again when it is saved
     draw();
     tell({ say: "outline", outline: shape });
   };
@@ -103,6 +104,7 @@
     if (!undone.length) return;
     shape = JSON.parse(undone.pop());
     chosen = null;
+    if (!shape.flat(2).length) aim(true);
     changed();
     say(texts.edit_undone);
   };
@@ -117,8 +119,16 @@
 
   const label = ({ p, r, k }) => fill(texts.edit_corner, { number: k + 1, count: shape[p][r].length });
   const icon = (name) => L.divIcon({ className: name, iconSize: [32, 32] });
+  const aim = (isDrawing) => {
+    drawing = isDrawing;
+    document.querySelector("main").classList.toggle("aiming", drawing);
+    if (drawing) map.doubleClickZoom.disable();
+    else map.doubleClickZoom.enable();
+  };
   const redrawLines = () => {
     lines.clearLayers();
+    over.clearLayers();
+    if (common) over.addLayer(L.geoJSON(common, { style: { color: "#8f1d14", weight: 2, dashArray: "3 3", fillColor: "#c8281b", fillOpacity: 0.5 }, interactive: false }));
     if (before.length) lines.addLayer(L.polygon(latLngs(before), { color: "#1d2522", weight: 1.5, dashArray: "4 4", fill: false, interactive: false }));
     const style = { weight: 3, color: COLOUR, fillOpacity: 0.12, interactive: false };
     for (const outline of [{ ...style, color: "#fff", weight: 6, fill: false }, style]) lines.addLayer(L.polygon(latLngs(shape), outline));
@@ -186,7 +196,7 @@
     if (seen.length > MOST_HANDLES) words.append(element("div", { textContent: texts.edit_zoom }));
   };
 
-  const undo = tool("", takeBack), remove = tool("", drop), finish = tool("", () => { drawing = false; draw(); map.getContainer().focus(); });
+  const undo = tool("", takeBack), remove = tool("", drop), finish = tool("", () => { aim(false); draw(); map.getContainer().focus(); });
   const begin = () => {
     begun = true;
     busy.add("edit");
@@ -199,7 +209,7 @@
     map.on("moveend zoomend", () => held || draw());
     addEventListener("keydown", (event) => {
       if ((event.ctrlKey || event.metaKey) && event.key === "z") takeBack();
-      else if (drawing && event.key === "Enter" && event.target === map.getContainer()) extend(map.getCenter());
+      else if (drawing && !busy.has("measure") && event.key === "Enter" && event.target === map.getContainer()) extend(map.getCenter());
     });
   };
   on("edit", (told) => {
@@ -209,8 +219,8 @@
     facts = { ...facts, ...told };
     undone = [];
     chosen = null;
-    drawing = shape.length === 0;
-    document.querySelector("main").classList.toggle("aiming", drawing);
+    common = told.common ?? null;
+    aim(shape.length === 0);
     const corners = [...shape, ...before].flat(2).map(([lon, lat]) => [lat, lon]);
     if (corners.length && told.fit !== false) map.fitBounds(L.latLngBounds(corners).pad(0.3), { maxZoom: 20, animate: false });
     draw();

@@ -68,6 +68,7 @@
       measuring = true;
       places = [];
       frame.busy.add("measure");
+      map.doubleClickZoom.disable();
       ruler.setAttribute("aria-pressed", "true");
       says.hidden = false;
       show();
@@ -80,6 +81,7 @@
       drawn.clearLayers();
       says.hidden = true;
       frame.busy.delete("measure");
+      if (!document.querySelector(".aiming")) map.doubleClickZoom.enable();
       ruler.setAttribute("aria-pressed", "false");
       map.off("click", onClick);
       removeEventListener("keydown", onKey);
