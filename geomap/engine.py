@@ -65,6 +65,21 @@ def ordered_map(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def in_background(function: Callable[[], Result]) -> "Future[Result]":
+    """Begin a piece of work that nothing waits for yet; `result()` gives what it returns or raises what it raised.
+
+    Examples
+    --------
+    >>> sum_of_squares = in_background(lambda: 3 * 3 + 4 * 4)
+    >>> sum_of_squares.result()
+    25
+    """
+    pool = ThreadPoolExecutor(1, thread_name_prefix="geomap")
+    begun = pool.submit(function)
+    pool.shutdown(wait=False)
+    return begun
+
+
 def cluster_map(
     function: Callable[[Task], Result],
     tasks: Iterable[Task],

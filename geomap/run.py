@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from geomap import reference
-from geomap.engine import Progress
+from geomap.engine import Progress, in_background
 from geomap.findings import CODES, join_findings
 from geomap.ground import ground_of
 from geomap.landcover.bands import lower_edge
@@ -326,6 +327,8 @@ def estimate(
     clock.lap("check and prepare")
     extraction = class_areas(prepared.plots, rasters, legend, workers=workers, cluster=cluster, progress=progress)
     clock.lap("land cover")
+    look = partial(profiles, prepared.plots, extraction.classes, legend, rasters, workers=workers)
+    profile = in_background(look)  # reads the raster again, while the sums hold the interpreter
     figures = Figures(
         chosen,
         replace(legend, legend=learned),
@@ -369,7 +372,6 @@ def estimate(
     by_member = group_sums(items, items.table["member_id"], expected)
     labels = attribute_labels(items, prepared.plots, people, by)
     shares_of_variance = _variance(items, expected)
-    profile = profiles(prepared.plots, extraction.classes, legend, rasters, workers=workers)
     clock.lap("totals")
     table = _plot_table(prepared, extraction, items, expected)
     monthly = _with_supply(_monthly(cooperatives, chosen), outlook)
@@ -387,8 +389,8 @@ def estimate(
         outlook=outlook,
         next_steps=expected.next_steps if expected is not None and expected.history is not None else _next_steps(items),
         variance=shares_of_variance,
-        profile=profile,
-        environment=profile.environment,
+        profile=profile.result(),
+        environment=profile.result().environment,
         findings=found,
         left_out=prepared.left_out,
         overlaps=prepared.overlaps,

@@ -210,7 +210,7 @@ def _make_haste() -> None:
 
     What is imported stays, so the collector of garbage need not look at it again and again. The C library keeps memory
     that was freed for the next table instead of giving it back. What is needed last is imported while the plots
-    are read: the compiler of the kernel, and the maps.
+    are read: the compiler of the kernel, and what draws maps and pages.
     """
     with suppress(OSError, AttributeError, TypeError):  # only glibc knows these
         library = ctypes.CDLL(None)
@@ -219,7 +219,7 @@ def _make_haste() -> None:
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
     threading.Thread(
-        target=lambda: [importlib.import_module(name) for name in ("numba", "folium")], daemon=True
+        target=lambda: [importlib.import_module(name) for name in ("numba", "folium", "fpdf")], daemon=True
     ).start()
 
 

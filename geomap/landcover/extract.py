@@ -106,7 +106,8 @@ def class_areas(
     if len(outlined) and np.isnan(cell_m2).all():
         with Rasters(rasters, product) as opened:
             raise _not_on_raster(outlined, opened.grids)
-    hectares = pd.DataFrame(by_class / 1e4, index=outlined.index, columns=columns)
+    by_class /= 1e4
+    hectares = pd.DataFrame(by_class, index=outlined.index, columns=columns, copy=False)
     cover = _cover_table(hectares, cell_m2, plots.index)
     strange = found.strange_codes
     return Extraction(_long_table(hectares, product), cover, _findings(cover, areas_m2 / 1e4, outlined, strange))

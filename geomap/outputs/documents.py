@@ -32,7 +32,8 @@ def documents(
     language, reader : of the harvest estimates; see `write_estimate`.
     workbook : whatever the number of plots.
     """
-    yield partial(_write_maps, run, folder)
+    yield partial(_write_share_map, run, folder)
+    yield partial(_write_internal_map, run, folder)
     if run.summary["parameters"]["season"] and len(run.cooperatives) <= MOST_ESTIMATES:
         yield partial(_write_estimates, run, folder, language=language, reader=reader)
     yield partial(_write_report, run, folder)
@@ -45,10 +46,15 @@ def has_workbook(run: "Run") -> bool:
     return max(len(run.plots), len(run.members)) <= MOST_IN_WORKBOOK
 
 
-def _write_maps(run: "Run", folder: Path) -> None:
+def _write_internal_map(run: "Run", folder: Path) -> None:
     from geomap.outputs import maps
 
     _write(folder / "map_internal.html", maps.internal_map(run))
+
+
+def _write_share_map(run: "Run", folder: Path) -> None:
+    from geomap.outputs import maps
+
     _write(folder / "map_share.html", maps.share_map(run))
 
 

@@ -133,6 +133,12 @@ def visual(line: str) -> str:
     return BidiParagraph(text=line).get_reordered_string()
 
 
+def width_of(pdf: "FPDF", text: str) -> float:
+    """Millimetres of one line in the font that is set: its letters side by side, which fpdf2 takes longer to say."""
+    assert pdf.current_font is not None
+    return float(pdf.current_font.get_text_width(text, pdf.font_size_pt, None)[1] / pdf.k)
+
+
 def lines_of(pdf: "FPDF", text: str, width: float, *, size: float, bold: bool = False) -> list[str]:
     """The text broken into lines of at most `width` millimetres, in reading order; words that are longer are cut."""
     pdf.set_font(FONT, "B" if bold else "", size)
@@ -140,7 +146,7 @@ def lines_of(pdf: "FPDF", text: str, width: float, *, size: float, bold: bool = 
     lines: list[str] = []
     for word in shown.split(" "):
         tried = f"{lines[-1]} {word}" if lines else word
-        if lines and pdf.get_string_width(tried) <= width:
+        if lines and width_of(pdf, tried) <= width:
             lines[-1] = tried
             continue
         *full, last = _pieces(pdf, word, width)
@@ -150,11 +156,11 @@ def lines_of(pdf: "FPDF", text: str, width: float, *, size: float, bold: bool = 
 
 def _pieces(pdf: "FPDF", word: str, width: float) -> list[str]:
     """The word in pieces of at most `width`; one where it fits."""
-    if pdf.get_string_width(word) <= width:
+    if width_of(pdf, word) <= width:
         return [word]
     pieces = [""]
     for letter in word:
-        if pieces[-1] and pdf.get_string_width(pieces[-1] + letter) > width:
+        if pieces[-1] and width_of(pdf, pieces[-1] + letter) > width:
             pieces.append("")
         pieces[-1] += letter
     return pieces
@@ -179,7 +185,7 @@ def put_text(
     pdf.set_text_color(color)
     for place, line in enumerate(lines):
         shown = visual(line)
-        rest = width - pdf.get_string_width(shown)
+        rest = width - width_of(pdf, shown)
         shift = {"left": 0.0, "center": rest / 2, "right": rest}[align]
         pdf.text(x + shift, y + step * place + size * _POINT_MM, shown)
     return y + step * len(lines)
@@ -217,5 +223,5 @@ def _label(pdf: "FPDF", mark: Label, x: float, y: float, scale: float) -> None:
     pdf.set_font(FONT, "", mark.size * scale / _POINT_MM * 0.92)
     pdf.set_text_color(mark.color)
     shown = visual(drawable(mark.text))
-    shift = {"start": 0.0, "middle": 0.5, "end": 1.0}[mark.anchor] * pdf.get_string_width(shown)
+    shift = {"start": 0.0, "middle": 0.5, "end": 1.0}[mark.anchor] * width_of(pdf, shown)
     pdf.text(x + scale * mark.x - shift, y + scale * mark.y, shown)

@@ -1,6 +1,7 @@
 """The report as a PDF to print: the words and numbers of its page, on A4, with tables that go on over pages."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pandas as pd
@@ -20,7 +21,7 @@ from geomap.outputs.figures import (
     Rect,
     months_figure,
 )
-from geomap.outputs.pdf import Align, draw_figure, drawable, lines_of, new_pdf, put_text
+from geomap.outputs.pdf import Align, draw_figure, drawable, lines_of, new_pdf, put_text, width_of
 from geomap.outputs.report_blocks import Block, Cell, Pairs, Picture, Row, Table, Text, blocks_of
 from geomap.outputs.text import plain
 
@@ -297,7 +298,7 @@ class _Writer:
                 continue
             for place, cell in enumerate(row.cells):
                 self.pdf.set_font("dejavu", "B" if _is_bold(row, cell) else "", _CELL_SIZE)
-                measure = self.pdf.get_string_width
+                measure = partial(width_of, self.pdf)
                 words = [min(measure(word), _MOST_WORD) for word in drawable(cell.text).split(" ")]
                 least[place] = max(
                     least[place], max(words, default=0.0) + _PAD + 0.2, 28.0 if cell.bar is not None else 0
