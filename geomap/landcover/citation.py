@@ -7,7 +7,14 @@ from geomap.landcover.product import Product
 DOIS: Final = {
     "esa-worldcover-2020": "10.5281/zenodo.5571936",
     "esa-worldcover-2021": "10.5281/zenodo.7254221",
+    "cgls-lc100-2019": "10.5281/zenodo.3939050",
+    "cgls-lc100": "10.3390/rs12061044",
     "dynamic-world": "10.1038/s41597-022-01307-4",
+    "esri-lulc": "10.1109/IGARSS47720.2021.9553499",
+    "hansen-loss": "10.1126/science.1244693",
+    "hansen-treecover": "10.1126/science.1244693",
+    "jrc-tmf": "10.1126/sciadv.abe1603",
+    "mapbiomas-brazil": "10.3390/rs12172735",
 }
 """Product, or family of products → DOI of the data, else of the paper that describes them."""
 
@@ -18,7 +25,7 @@ def doi(product: Product) -> str:
     Examples
     --------
     >>> from geomap.landcover.product import product
-    >>> doi(product("dynamic-world-2024")), doi(product("jrc-tmf-2024"))
+    >>> doi(product("dynamic-world-2024")), doi(product("fdp-cocoa-2020"))
     ('10.1038/s41597-022-01307-4', '')
     """
     return DOIS.get(product.name) or DOIS.get(product.family, "")
