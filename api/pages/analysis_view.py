@@ -1,6 +1,7 @@
 """What whoever asks may see of a cooperative's plots, put together for pages: what the API answers, and no more."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -124,13 +125,16 @@ def method(tx: Transaction, row: Row) -> dict[str, Any]:
     """What a run rests on, as far as an analyst may read it: assumptions, maps, versions, hashes."""
     facts = {name: value for name, value in only(row, RUN).items() if name not in ("title", "inputs", "summary")}
     facts["parameters"] = {name: value for name, value in row["parameters"].items() if name != "title"}
+    return {**facts, "assumptions": row["summary"]["assumptions"], "maps": maps_of(tx, row)}
+
+
+def maps_of(tx: Transaction, row: Row) -> list[Row]:
+    """The rasters of a run that are still registered."""
     maps = []
     for raster_id in row["parameters"].get("rasters") or []:
-        try:
+        with suppress(NotFoundError):
             maps.append(raster(tx, raster_id))
-        except NotFoundError:
-            continue
-    return {**facts, "assumptions": row["summary"]["assumptions"], "maps": maps}
+    return maps
 
 
 def product_of(maps: Sequence[Row]) -> "Product | None":

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from api.access import Asked, may
 from api.answers import shown
 from api.models import Text
+from api.pages.analysis_view import maps_of, product_of
 from api.pages.base import AT, ONE_YEAR_S, PageRoute, page, texts_of
 from api.pages.bring import SEVERITIES
 from api.pages.figures import office_unit
@@ -59,6 +60,7 @@ def show(
         part = office_part(tx, cooperative_id, run_id, wanted, among=among)
         chosen = plots_of(tx, cooperative_id, run_id, [plot]) if plot else []
         choices = runs(tx, cooperative_id, limit=_RUNS)
+        classes = _classes(tx, texts_of(request), of)
         audit.record(tx, "members.read", cooperative_id=cooperative_id)
     at = f"/office/{cooperative_id}"
     told = map_told(request, cooperative_id, of, unit=_unit(texts_of(request), of, owner), office=True)
@@ -73,7 +75,7 @@ def show(
         run=of,
         brought=brought,
         runs=choices,
-        told={**told, "show": _start(chosen), "places": places},
+        told={**told, "classes": classes, "show": _start(chosen), "places": places},
         frame=frame_address(request),
         still=f"{at}/map/still.png?{urlencode({'run': run_id})}",
         **_asked_for(part, {"run": run_id, "import": import_id, **wanted.given}),
@@ -96,6 +98,7 @@ def show_analyst(
         owner = cooperative(tx, cooperative_id)
         of = run(tx, cooperative_id, run_id) if run_id else None
         choices = runs(tx, cooperative_id, limit=_RUNS)
+        classes = _classes(tx, texts_of(request), of)
     chosen = analyst_plot(index, plot) if plot else None
     told = map_told(request, cooperative_id, of, unit=_unit(texts_of(request), of, None), office=False)
     return page(
@@ -107,7 +110,7 @@ def show_analyst(
         run=None if of is None else {**of, "title": ""},
         brought=None,
         runs=[{**one, "title": ""} for one in choices],
-        told={**told, "show": _start([chosen] if chosen else []), "places": []},
+        told={**told, "classes": classes, "show": _start([chosen] if chosen else []), "places": []},
         frame=frame_address(request),
         still=f"/analysis/{cooperative_id}/map/still.png?{urlencode({'run': run_id})}",
         **_asked_for(analyst_part(index, wanted), {"run": run_id, "import": "", **wanted.given}),
@@ -161,12 +164,19 @@ def map_told(
         "layer": "potential" if of else "findings",
         "language": texts.language,
         "texts": map_texts(texts.language),
+        "classes": {},
         "unit": unit,
         "about": f"{pages}/map/about?{urlencode({'lang': texts.language, **asked})}" if pages else "",
         "plot_at": f"{pages}/plot?id=" if pages else "",
         "edit": None,
         "bounds": None,
     }
+
+
+def _classes(tx: Transaction, t: Texts, of: Mapping[str, Any] | None) -> dict[str, str]:
+    """Class of a run's map → what readers of the language call it; nothing for a map of one's own."""
+    known = None if of is None else product_of(maps_of(tx, of))
+    return {} if known is None else {name: t.land(name) for name in known.legend["name"]}
 
 
 def map_texts(language: str) -> dict[str, str]:

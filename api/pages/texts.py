@@ -31,15 +31,24 @@ class Texts:
 
     def __init__(self, language: str) -> None:
         self.language, self._texts, self._locale = language, catalogue(language), Locale.parse(language)
+        self._ones = {str(count) for count in (0, 1) if self._locale.plural_form(count) == "one"}
 
     def __call__(self, key: str, **values: Any) -> str:
-        """The text of a key, with `{name}` filled in.
+        """The text of a key, with `{name}` filled in; `key.one` of it where the `count` is one of a kind.
+
+        Which counts are one of a kind is for the language to say: in French nought is, too.
 
         Raises
         ------
         KeyError : no catalogue has the key.
+
+        Examples
+        --------
+        >>> Texts("en")("map.size", count="1"), Texts("es")("map.size", count="0"), Texts("fr")("map.size", count="0")
+        ('1 plot', '0 parcelas', '0 parcelle')
         """
-        text = self._texts[key]
+        text = self._texts.get(f"{key}.one", "") if str(values.get("count")) in self._ones else ""
+        text = text or self._texts[key]
         return text.format(**values) if values else text
 
     def known(self, prefix: str, name: str) -> str:
@@ -49,6 +58,10 @@ class Texts:
     def stages(self) -> str:
         """Name → text of the stages of a run, as JSON for the script that shows its progress."""
         return json.dumps({key[6:]: text for key, text in self._texts.items() if key.startswith("stage.")})
+
+    def land(self, name: str) -> str:
+        """What a class of land cover is called; see `Words.land`."""
+        return self.office.land(name)
 
     @property
     def office(self) -> Words:

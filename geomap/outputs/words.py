@@ -1,6 +1,7 @@
 """Texts in the office's language: titles and remedies of findings, headers and decisions, from small catalogues."""
 
 import csv
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,8 @@ from geomap.findings import CODES
 
 LANGUAGES: Final = ("en", "es", "fr", "pt")
 _WORD: Final = "word:"
+_LOST_NAME: Final = "Tree cover lost in {year}"
+_LOST: Final = re.compile(r"Tree cover lost in (\d{4})")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,18 @@ class Words:
     def title(self, code: str) -> str:
         """What a code means; the English title where the catalogue does not have it."""
         return self.titles.get(code) or CODES[code][1]
+
+    def land(self, name: str) -> str:
+        """What a class of land cover is called; a class of the user's own product keeps its name.
+
+        Examples
+        --------
+        >>> words("es").land("Trees"), words("fr").land("Tree cover lost in 2021"), words("pt").land("Sítio novo")
+        ('Árboles', 'Arbres perdus en 2021', 'Sítio novo')
+        """
+        if (lost := _LOST.fullmatch(name)) is not None:
+            return self.words[f"class:{_LOST_NAME}"].format(year=lost[1])
+        return self.words.get(f"class:{name}", name)
 
 
 @cache

@@ -537,7 +537,7 @@ def test_a_list_of_a_thousand_is_searched_and_paged(market):
     assert "Cooperativa 0025" not in html
     assert "Cooperativa 0025" in market.page("/buyer", first=25)
     found = market.page("/buyer", search="0777", country="PE")
-    assert "1 cooperatives" in found and "Cooperativa 0777" in found
+    assert "1 cooperative " in found and "Cooperativa 0777" in found
     assert "No cooperative matches" in market.page("/buyer", search="0777", country="HN")
     chosen = market.page("/buyer/portfolio")
     assert f"Choose up to {MOST}" in chosen and 'class="sum"' not in chosen

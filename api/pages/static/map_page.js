@@ -3,6 +3,7 @@
 "use strict";
 for (const stage of document.querySelectorAll("[data-map]")) {
   const told = JSON.parse(stage.dataset.map), words = told.texts;
+  const land = (name) => (Object.hasOwn(told.classes, name) ? told.classes[name] : name);
   const inside = stage.querySelector("iframe"), card = stage.querySelector(".found");
   const AT_ONCE = 6, MOST_CORNERS = 10000, AGAIN = 3, WAIT_S = 5;
   const waiting = [], running = new Map();
@@ -49,7 +50,9 @@ for (const stage of document.querySelectorAll("[data-map]")) {
       next();
     },
     legend: async ({ n, layer }) => {
-      if (told.layers.includes(layer)) send({ n, legend: await json(`${told.at}/legend/${layer}`) });
+      if (!told.layers.includes(layer)) return;
+      const legend = await json(`${told.at}/legend/${layer}`);
+      send({ n, legend: legend && { ...legend, items: legend.items.map((item) => ({ ...item, label: land(item.label) })) } });
     },
     at: async ({ n, lon, lat, z }) => {
       if (!isPlace([lon, lat]) || !isWhole(z, 22)) return;
@@ -107,7 +110,7 @@ for (const stage of document.querySelectorAll("[data-map]")) {
   const about = (one) => {
     const line = (...parts) => (parts.some(Boolean) ? make("p", {}, ...parts.filter(Boolean).flatMap((part, k) => (k ? [" · ", part] : [part]))) : null);
     const who = line(one.member_id && bdi(one.member_name || one.member_id), one.community && bdi(one.community));
-    const ground = line(isNumber(one.area_ha) && `${number(one.area_ha, 2)} ha`, one.class && make("span", { textContent: one.class, lang: "en" }));
+    const ground = line(isNumber(one.area_ha) && `${number(one.area_ha, 2)} ha`, one.class && bdi(land(one.class)));
     const potential = isNumber(one.potential_kg) ? make("p", {}, `${words.potential} `, make("strong", { textContent: `${counted(one.potential_kg)} ${told.unit.name}` }),
       isNumber(one.p10) && isNumber(one.p90) ? ` (P10–P90 ${counted(one.p10)} – ${counted(one.p90)})` : "") : null;
     const grade = one.problems ? null : line(words[`legend_${one.findings}`]);
