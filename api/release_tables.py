@@ -4,18 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from api.columns import Docs
-from geomap import reference
 from geomap.errors import UnknownNameError
-from geomap.outputs.units import reader_unit
+from geomap.outputs.units import container_bags, reader_unit
 from geomap.supply.crops import conversion
 
 Row = dict[str, Any]
 Content = Mapping[str, Any]
 EXPORTABLE: Final = "exportable-green"
-CONTAINER_KG: Final = 19_250.0
-"""Green coffee in bags that a container of 20 feet holds: 275 bags of 70 kg, as the trade counts them, or 320 of 60 kg.
-Source: contracts of the trade; The Coffee Guide of the International Trade Centre has 21,000 kg for coffee in bulk."""
-_BAGS_STEP: Final = 5
 
 _NUMBER: Final[Docs] = {
     "members": ("count", "How many members, to the next five below; '<10' where they are fewer"),
@@ -184,36 +179,10 @@ def shapes_of(rows: Sequence[Row], cells: Sequence[Mapping[str, Any]]) -> list[R
 def buyers_unit(crop: str, country: str, form: str, settings: Mapping[str, Any]) -> Row | None:
     """What buyers count in, for the content of a release; None where no weight is known."""
     told = {name: value for name, value in settings.items() if value not in (None, "")}
-    coffee = crop.startswith("coffee")
-    if coffee:
-        told.setdefault("bag_kg", bag_kg(country))
     unit = reader_unit(crop, country, form, told=told, reader="buyer")
     if unit is None:
         return None
-    return {**unit._asdict(), "container_bags": container_bags(unit.size_kg) if coffee else None}
-
-
-def bag_kg(country: str) -> float:
-    """Kilograms of green coffee in a bag of this country's exports.
-
-    Examples
-    --------
-    >>> bag_kg("HN"), bag_kg("CO"), bag_kg("ET")
-    (69.0, 70.0, 60.0)
-    """
-    bags = reference.table("bags").fillna({"country": ""}).set_index("country")["bag_kg"]
-    return float(bags.get(country, bags[""]))
-
-
-def container_bags(size_kg: float) -> int:
-    """Bags of this weight in a container of 20 feet, to the next five below (`CONTAINER_KG`).
-
-    Examples
-    --------
-    >>> container_bags(60.0), container_bags(69.0), container_bags(70.0)
-    (320, 275, 275)
-    """
-    return int(CONTAINER_KG / size_kg / _BAGS_STEP) * _BAGS_STEP
+    return {**unit._asdict(), "container_bags": container_bags(unit.size_kg) if crop.startswith("coffee") else None}
 
 
 def exportable_form(crop: str, form: str, settings: Mapping[str, Any]) -> Row | None:

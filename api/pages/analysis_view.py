@@ -130,7 +130,7 @@ def method(tx: Transaction, row: Row) -> dict[str, Any]:
 
 def maps_of(tx: Transaction, row: Row) -> list[Row]:
     """The rasters of a run that are still registered."""
-    maps = []
+    maps: list[Row] = []
     for raster_id in row["parameters"].get("rasters") or []:
         with suppress(NotFoundError):
             maps.append(raster(tx, raster_id))

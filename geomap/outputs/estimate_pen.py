@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from geomap.outputs.harvest_estimate import EstimateDocument
 from geomap.outputs.report import significant
 from geomap.outputs.text import plain
-from geomap.outputs.units import CONTAINER_BAGS, reader_unit
+from geomap.outputs.units import container_bags, reader_unit
 from geomap.outputs.words import words
 from geomap.supply import crops
 
@@ -15,11 +15,12 @@ GAP: Final = "\N{NO-BREAK SPACE}"
 
 
 class CountedIn(NamedTuple):
-    """A unit to count in: kilograms of the run's form in one, what it is called, and the form it is of."""
+    """A unit to count in: kilograms of the run's form in one, its name, its form, and how many a container holds."""
 
     kg: float
     name: str
     form: str
+    container_bags: int = 0
 
 
 class Pen:
@@ -62,9 +63,14 @@ class Pen:
 
     def containers(self, kg: float) -> str:
         """Containers for a buyer who counts in bags."""
-        if self.unit is None or self.reader != "buyer":
+        if self.unit is None or not self.unit.container_bags:
             return ""
-        return f"{self.number(kg / self.unit.kg / CONTAINER_BAGS)} {self.say('container')}"
+        return f"{self.number(kg / self.unit.kg / self.unit.container_bags)} {self.container}"
+
+    @property
+    def container(self) -> str:
+        """How many bags a container holds, in words."""
+        return "" if self.unit is None else self.say("container", bags=str(self.unit.container_bags))
 
     def month(self, month: str) -> str:
         return f"{self.say('month_names').split()[int(month[5:7]) - 1]} {month[:4]}"
@@ -76,7 +82,8 @@ class Pen:
         if unit is None:
             return None
         name = self.say(unit.kind, size=localized(f"{unit.size_kg:g}", self.texts.language))
-        return CountedIn(unit.kg, name, unit.form)
+        in_bags = self.reader == "buyer" and document.crop.startswith("coffee")
+        return CountedIn(unit.kg, name, unit.form, container_bags(unit.size_kg) if in_bags else 0)
 
 
 def localized(number: str, language: str) -> str:

@@ -12,7 +12,6 @@ from geomap.outputs.estimate_pen import GAP, CountedIn, Pen, country_words
 from geomap.outputs.figures import Figure, months_figure
 from geomap.outputs.harvest_estimate import EstimateDocument
 from geomap.outputs.text import plain
-from geomap.outputs.units import CONTAINER_BAGS
 from geomap.supply import crops
 
 NAME_LIMIT: Final = 200
@@ -139,8 +138,9 @@ def _cases(pen: Pen) -> Block:
         counted = [kg / (unit.kg if unit else 1.0) for kg in kgs]
         name = f"{unit.name}" if unit else pen.say("kg")
         beside = [f"{span(pen.number, kgs)}{GAP}kg"] if unit else []
-        if pen.containers(1.0):
-            beside.append(f"{span(pen.number, [one / CONTAINER_BAGS for one in counted])}{GAP}{pen.say('container')}")
+        if unit and unit.container_bags:
+            held = [one / unit.container_bags for one in counted]
+            beside.append(f"{span(pen.number, held)}{GAP}{pen.container}")
         shown = span(pen.number, counted)
         cases.append(Case(pen.say(key), shown, name, " · ".join(beside), pen.say(f"{key}_says")))
     form = unit.form if unit else document.form

@@ -5,21 +5,20 @@ from typing import Any, Final, Literal, NamedTuple
 
 import pandas as pd
 
+from geomap import reference
 from geomap.errors import UnknownNameError
 from geomap.supply import crops
 
-CONTAINER_BAGS: Final = 275
-"""Bags in a container of 20 feet, as the trade counts them."""
-
-BAG_KG: Final = 60.0
-"""Kilograms of green coffee in a bag where nobody told another weight: the bag of the International Coffee
-Organization."""
+CONTAINER_KG: Final = 19_250.0
+"""Green coffee in bags that a container of 20 feet holds: 275 bags of 70 kg, as the trade counts them, or 320 of 60 kg.
+Source: contracts of the trade; The Coffee Guide of the International Trade Centre has 21,000 kg for coffee in bulk."""
 
 QUINTAL_KG: Final = 46.0
 """Kilograms of green coffee in a quintal (quintal oro) where the cooperative told no other, in these countries."""
 
 QUINTAL_COUNTRIES: Final = ("CR", "DO", "EC", "GT", "HN", "MX", "NI", "PA", "PE", "SV")
 
+_BAGS_STEP: Final = 5
 _GREEN: Final = ("green", "exportable-green")
 Reader = Literal["office", "buyer"]
 
@@ -53,18 +52,46 @@ def reader_unit(
     36.8
     >>> reader_unit("coffee", "HN", "green"), reader_unit("cocoa", "GH", "dry")
     (Unit(kind='quintal', size_kg=46.0, form='green', kg=46.0), None)
+
+    A bag that nobody told the weight of is that of the country's exports.
+
+    >>> reader_unit("coffee", "HN", "green", reader="buyer")
+    Unit(kind='bag', size_kg=69.0, form='green', kg=69.0)
     """
     told = told or {}
     coffee = crop.startswith("coffee")
     own = form if form in _GREEN or not coffee else "green"
     kind: Literal["quintal", "bag"] = "bag" if reader == "buyer" else "quintal"
     if kind == "bag":
-        size = told.get("bag_kg", BAG_KG if coffee else 0.0)
+        size = told.get("bag_kg", bag_kg(country) if coffee else 0.0)
     else:
         size = told.get("quintal_kg", QUINTAL_KG if coffee and country in QUINTAL_COUNTRIES else 0.0)
         own = told.get("quintal_form") or own
     kg = float(size) * _factor(crop, str(own), form, told)
     return Unit(kind, float(size), str(own), kg) if kg > 0 else None
+
+
+def bag_kg(country: str) -> float:
+    """Kilograms of green coffee in a bag of this country's exports; sources stand in the table `bags`.
+
+    Examples
+    --------
+    >>> bag_kg("HN"), bag_kg("CO"), bag_kg("ET")
+    (69.0, 70.0, 60.0)
+    """
+    bags = reference.table("bags").fillna({"country": ""}).set_index("country")["bag_kg"]
+    return float(bags.get(country, bags[""]))
+
+
+def container_bags(size_kg: float) -> int:
+    """Bags of this weight in a container of 20 feet, to the next five below (`CONTAINER_KG`).
+
+    Examples
+    --------
+    >>> container_bags(60.0), container_bags(69.0), container_bags(70.0)
+    (320, 275, 275)
+    """
+    return int(CONTAINER_KG / size_kg / _BAGS_STEP) * _BAGS_STEP
 
 
 def told_by(settings: pd.DataFrame | None, cooperative_id: str) -> dict[str, Any] | None:

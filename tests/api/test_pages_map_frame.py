@@ -268,3 +268,30 @@ def test_no_rule_of_axe_is_broken_in_the_frame(office, desk_with_run):
                 cover.check()
                 frame.locator(".legend p").nth(1).wait_for()
             assert broken_rules(frame) == [], (path, size)
+
+
+def test_while_the_plots_are_read_the_page_says_so_and_asks_for_no_picture(desk_with_run):
+    office = desk_with_run.browser("office")
+    page, asked = office.page, []
+
+    def late(route):
+        page.wait_for_timeout(3_000)
+        asked.extend(url for url in office.asked if "/pictures/" in url)
+        route.continue_()
+
+    page.route("**/tiles.json", late)
+    page.goto(f"{office.url}{office.at}/map", wait_until="commit")
+    page.locator(".making", has_text="The map is being prepared").wait_for()
+    inside(office)
+    assert page.locator(".making").text_content() == "" and page.locator(".making").is_hidden()
+    assert asked == []
+    page.context.close()
+
+
+def test_the_legend_names_the_classes_in_the_readers_language(desk_with_run):
+    office = desk_with_run.browser("office")
+    frame = opened(office, f"{office.at}/map?lang=pt&run={desk_with_run.run['run_id']}")
+    frame.locator("input[value=class]").check()
+    frame.locator(".legend", has_text="Árvores (inclui café e cacau sob sombra)").wait_for()
+    assert "Tree cover" not in frame.locator(".legend").text_content()
+    office.page.context.close()

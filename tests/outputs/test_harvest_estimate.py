@@ -114,7 +114,14 @@ def test_a_buyer_reads_bags_and_containers():
     shown = whole(document(settings={"bag_kg": 69.0}), reader="buyer")
     assert "667 bags of 69 kg of green coffee (46,000 kg)" in shown
     assert "23,000 kg · 1.21 containers of 275 bags" in shown
-    assert "767 bags of 60 kg" in whole(document(), reader="buyer")
+
+
+def test_a_bag_and_a_container_are_those_of_the_country_where_nobody_told_another():
+    # 46,000 / 69 = 666.7; 46,000 / 60 = 766.7; 19,250 / 60 = 320.8 bags to a container: 23,000 / 60 / 320 = 1.198
+    assert "667 bags of 69 kg" in whole(document(country="HN"), reader="buyer")
+    shown = whole(document(country="ET"), reader="buyer")
+    assert "767 bags of 60 kg of green coffee (46,000 kg)" in shown
+    assert "23,000 kg · 1.20 containers of 320 bags" in shown
 
 
 @pytest.mark.parametrize(("crop", "country", "form"), [("cocoa", "GH", "dry"), ("coffee", "TZ", "green")])

@@ -5,7 +5,7 @@ for (const stage of document.querySelectorAll("[data-map]")) {
   const told = JSON.parse(stage.dataset.map), words = told.texts;
   const land = (name) => (Object.hasOwn(told.classes, name) ? told.classes[name] : name);
   const inside = stage.querySelector("iframe"), card = stage.querySelector(".found");
-  const AT_ONCE = 6, MOST_CORNERS = 10000, AGAIN = 3, WAIT_S = 5;
+  const AT_ONCE = 6, MOST_CORNERS = 10000, AGAIN = 3, WAIT_S = 5, SAY_AFTER_MS = 1500;
   const waiting = [], running = new Map();
   let ready = false;
   const isWhole = (value, most) => Number.isInteger(value) && value >= 0 && value <= most;
@@ -62,7 +62,11 @@ for (const stage of document.querySelectorAll("[data-map]")) {
   };
   const said = {
     ready: async () => {
-      const { at, layers, layer, language, texts, bounds, unit } = told, facts = await json(`${at}/tiles.json`);
+      const { at, layers, layer, language, texts, bounds, unit } = told, making = stage.querySelector(".making");
+      const late = setTimeout(() => { making.textContent = making.dataset.text; }, SAY_AFTER_MS);
+      const facts = await json(`${at}/tiles.json`); // the first to ask waits until the plots are read; pictures come after
+      clearTimeout(late);
+      making.textContent = "";
       stage.querySelector(".failed").hidden = Boolean(facts);
       if (!facts) return;
       told.layers = layers.filter((name) => facts.layers.includes(name));
