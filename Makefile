@@ -6,7 +6,7 @@ PYTHON ?= python3.13 python3.12 python3.11 python3
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --no-input --disable-pip-version-check
 UV := build/uv/bin/uv
-COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)
+COMPILE := pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)
 
 # A stamp says which lock an environment holds; its name changes with the lock, the project's settings, the folder and the Python.
 stamp = $(VENV)/.geomap-$(shell { echo $(1); pwd; $(PY) -V; cat pyproject.toml $(1); } 2>/dev/null | cksum | tr ' ' -)

@@ -1,12 +1,17 @@
 """Set-up on a machine we know nothing of: which Python the Makefile takes, and which skips are let through."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -139,3 +144,19 @@ def test_every_skip_is_let_through_at_a_desk(tmp_path):
     done = run_tests(tmp_path, list(SKIPS), required="")
     assert done.returncode == 0, done.stdout
     assert "1 passed, 4 skipped" in done.stdout
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "tests/requirements.lock"])
+def test_a_lock_names_the_extras_that_are_asked_for(lock):
+    """pip takes `coverage[toml]>=7` for another package than `coverage==7.1`, and with hashes refuses what is newer."""
+    named = re.findall(r"^([\w.-]+)(?:\[([\w,.-]+)\])?==", (ROOT / lock).read_text(), re.MULTILINE)
+    locked = {canonicalize_name(name): set(extras.split(",")) for name, extras in named}
+    missing = []
+    for name in locked:
+        with suppress(PackageNotFoundError):  # of another system
+            for text in distribution(name).requires or ():
+                asked = Requirement(text)
+                if asked.extras and (asked.marker is None or asked.marker.evaluate({"extra": ""})):
+                    lacking = asked.extras - locked[canonicalize_name(asked.name)]
+                    missing += [(name, text)] if lacking else []
+    assert len(locked) > 20 and missing == []

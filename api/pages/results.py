@@ -18,6 +18,7 @@ from geomap.store.cooperatives import cooperative
 from geomap.store.members import members
 from geomap.store.runs import run, run_names, run_rows, runs
 from geomap.store.scope import Transaction
+from geomap.supply.narrow import action_of
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _SHOWN: Final = 20
@@ -64,7 +65,7 @@ def show(
         months=[_month(one, highest) for one in months],
         findings=len(findings),
         answers=told,
-        narrow=row["summary"].get("narrow") or [],
+        narrow=[(sentence, action_of(sentence)) for sentence in row["summary"].get("narrow") or []],
         files=_files(names["files"]),
     )
 

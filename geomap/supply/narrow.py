@@ -5,6 +5,7 @@ width that it would leave is computed, not guessed. What it takes in days of wor
 it weak.
 """
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -30,6 +31,9 @@ class _Action(NamedTuple):
 
 _LEAST: Final = 0.03
 """Below this share of the variance an action is not worth naming."""
+
+_SHARE: Final = r": (\d+) % of the variance goes with it\."
+"""How `what_would_narrow` ends its sentences."""
 
 _ACTIONS: Final = (
     _Action(
@@ -79,6 +83,33 @@ def what_would_narrow(shares: pd.DataFrame, items: Items, *, count: int = 3) -> 
             found.append((share, action.sentence.format(**numbers)))
     found.sort(key=lambda pair: -pair[0])
     return [f"{sentence}: {share * 100:.0f} % of the variance goes with it." for share, sentence in found[:count]]
+
+
+class Asked(NamedTuple):
+    """A sentence of `what_would_narrow`: first source of its action, how many it counts (0: none), share."""
+
+    source: str
+    number: int
+    share: float
+
+
+def action_of(sentence: str) -> Asked | None:
+    """What a sentence of `what_would_narrow` says, to be said in another language; None for another sentence.
+
+    Examples
+    --------
+    >>> action_of("Map the 1,040 members without a plot: 34 % of the variance goes with it.")
+    Asked(source='unmapped', number=1040, share=0.34)
+    >>> action_of("Ask the neighbours.") is None
+    True
+    """
+    for action in _ACTIONS:
+        before, counted, after = re.fullmatch(r"([^{]*)(\{\w+\})?(.*)", action.sentence).groups()  # type: ignore[union-attr]
+        number = r"([\d,]+) (?:member|plot)s?" if counted else "()"
+        said = re.fullmatch(f"{re.escape(before)}{number}{re.escape(after)}{_SHARE}", sentence)
+        if said is not None:
+            return Asked(action.sources[0], int(said[1].replace(",", "") or 0), int(said[2]) / 100)
+    return None
 
 
 def _numbers(table: pd.DataFrame) -> dict[str, str]:

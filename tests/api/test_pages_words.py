@@ -8,6 +8,7 @@ from api.pages.texts import Texts, catalogue, languages
 from geomap.landcover.extract import NAMES
 from geomap.outputs.words import words
 from geomap.reference import table
+from geomap.supply.narrow import _ACTIONS
 
 OTHER_WORDS = {
     "es": ("lote", "miembro", "asociado"),
@@ -47,6 +48,13 @@ def test_every_text_with_a_count_has_a_singular_or_needs_none(language):
     texts = catalogue(language)
     counted = {key for key, text in texts.items() if "{count}" in text and not key.endswith(".one")}
     assert {key for key in counted if f"{key}.one" not in texts} == set(NO_THING)
+
+
+@pytest.mark.parametrize("language", languages())
+def test_what_would_narrow_an_estimate_is_said_in_each_language(language):
+    keys = {f"narrow.{action.sources[0]}" for action in _ACTIONS}
+    assert {key.removesuffix(".one") for key in catalogue(language) if key.startswith("narrow.")} == keys
+    assert len({catalogue(language)[key] for key in keys}) == len(keys)
 
 
 @pytest.mark.parametrize(

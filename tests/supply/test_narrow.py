@@ -23,7 +23,7 @@ from geomap.supply.improved import (
     posterior_variance,
 )
 from geomap.supply.items import Items
-from geomap.supply.narrow import next_steps, supply_steps, what_would_narrow
+from geomap.supply.narrow import _ACTIONS, Asked, action_of, next_steps, supply_steps, what_would_narrow
 from geomap.supply.sampling import between_cv, sample_cv, sample_size, sampling_plan
 from geomap.supply.totals import totals
 
@@ -45,6 +45,16 @@ def test_the_largest_three_come_first() -> None:
     assert found[0].startswith("Bring deliveries of two or more past seasons, or the cooperative's own yield: 50 %")
     assert found[1].startswith("Map the 40 members without a plot: 30 %")
     assert found[2].startswith("Weigh a lot")
+
+
+@pytest.mark.parametrize("count", [1, 2, 1_234])
+@pytest.mark.parametrize("source", [action.sources[0] for action in _ACTIONS])
+def test_what_a_sentence_says_is_read_back_from_it(source: str, count: int) -> None:
+    kinds = {"unmapped": "unmapped", "declared_bias": "declared"}
+    asked = items([kinds.get(source, "measured")] * count, uncovered=True, known=False)
+    counted = source in ("unmapped", "declared_bias", "uncovered", "planted", "age")
+    (sentence,) = what_would_narrow(shares(**{source: 0.34}), asked)
+    assert action_of(sentence) == Asked(source, count if counted else 0, 0.34)
 
 
 def test_a_source_that_does_not_matter_is_not_named() -> None:
