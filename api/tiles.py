@@ -22,7 +22,7 @@ from geomap.store import audit
 from geomap.store.cooperatives import stamp_of
 from geomap.store.errors import NotFoundError
 from geomap.store.pseudonyms import pseudonym_secret
-from geomap.store.rasters import raster
+from geomap.store.rasters import is_what_it_was, raster
 from geomap.store.runs import run, run_file
 from geomap.store.schema import import_findings, plots, run_plots, run_rows, runs
 from geomap.store.scope import WORKER, Transaction
@@ -327,7 +327,6 @@ def _land_cover(tx: Transaction, row: Mapping[str, Any]) -> tuple["Product | Non
         return None, None
     of, paths = product(found[0]["product"]), [Path(one["path"]) for one in sorted(found, key=lambda one: one["name"])]
     try:
-        same = all(Path(one["path"]).stat().st_size == one["bytes"] for one in found)
-        return of, Cover.of(paths, of) if same else None
+        return of, Cover.of(paths, of) if all(map(is_what_it_was, found)) else None
     except (OSError, RasterioError):
         return of, None

@@ -1,6 +1,8 @@
 """Land-cover rasters that the service knows: each a file on the server, pinned by what is in it."""
 
 import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -98,6 +100,22 @@ def _put(tx: Transaction, given: Row) -> Row:
         return raster(tx, raster_id)
     tx.update(table, {"retired_at": None, "name": given["name"]}, table.c.raster_id == same["raster_id"])
     return raster(tx, same["raster_id"])
+
+
+def is_what_it_was(row: Mapping[str, Any]) -> bool:
+    """Whether the file of a registered raster still holds the bytes it held; raises OSError where it is gone.
+
+    A file is read once for each time that it was written to.
+    """
+    path = Path(row["path"])
+    now = path.stat()
+    return bool(now.st_size == row["bytes"] and _sha256_as_of(path, now.st_mtime_ns) == row["sha256"])
+
+
+@lru_cache(maxsize=256)
+def _sha256_as_of(path: Path, written_ns: int) -> str:
+    """Of the file as it was written at this time."""
+    return _sha256(path)
 
 
 def _sha256(path: Path) -> str:

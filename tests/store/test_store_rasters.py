@@ -10,7 +10,7 @@ from rasterio.transform import from_origin
 from geomap.errors import CrsError, RasterError, UnknownNameError
 from geomap.store import Scope
 from geomap.store.errors import NotAllowedError, NotFoundError
-from geomap.store.rasters import add_raster, raster, rasters, retire_raster
+from geomap.store.rasters import add_raster, is_what_it_was, raster, rasters, retire_raster
 
 KEEPER = Scope("operator", frozenset({"*"}))
 OFFICE = Scope("coop_admin", frozenset({"c1"}))
@@ -47,6 +47,18 @@ def test_a_retired_raster_is_in_use_again_when_it_is_registered_again(store, tmp
         assert rasters(tx) == []
         assert [row["raster_id"] for row in rasters(tx, retired=True)] == [first["raster_id"]]
     assert add_raster(store, KEEPER, tmp_path / "a.tif", WORLDCOVER) == first
+
+
+def test_a_file_of_the_same_size_with_other_bytes_is_not_what_it_was(store, tmp_path):
+    row = add_raster(store, KEEPER, write(tmp_path / "a.tif"), WORLDCOVER)
+    assert is_what_it_was(row)
+    write(tmp_path / "a.tif", code=20)
+    assert (tmp_path / "a.tif").stat().st_size == row["bytes"] and not is_what_it_was(row)
+    write(tmp_path / "a.tif")
+    assert is_what_it_was(row)
+    (tmp_path / "a.tif").unlink()
+    with pytest.raises(FileNotFoundError):
+        is_what_it_was(row)
 
 
 def test_a_file_that_was_changed_is_another_raster(store, tmp_path):
