@@ -23,6 +23,7 @@ from geomap.commands.options import (
     reading,
 )
 from geomap.commands.terminal import progress_bar, say, say_table
+from geomap.errors import OutputError, RasterError
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -70,10 +71,12 @@ def areas(
     from geomap.landcover.extract import class_areas
     from geomap.outputs.tables import print_table, write_table
 
+    _require_other(out, plots, *raster, product)
     legend = legend_of(product)
     with progress_bar() as progress:
         usable, count = _usable(plots, mapping, crs, progress)
         files = rasters_of(raster, legend, plots, reading(mapping, None, crs, None, None), out, progress)
+        _require_other(out, *files)  # a tile of a .vrt
         spread = cluster_of(cluster, cluster_dir)
         extraction = class_areas(usable, files, legend, workers=workers, cluster=spread, progress=progress)
     if out is None:
@@ -131,7 +134,7 @@ def sample_plan(
     points: Annotated[
         int | None, typer.Option("--points", metavar="N", help="Points in all, in the place of --half-width.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Another number draws other points.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another number draws other points.")] = 1,
     language: Annotated[
         str, typer.Option("--language", metavar="CODE", help="Language of the sheet: en, es, fr or pt.")
     ] = "en",
@@ -150,6 +153,12 @@ def sample_plan(
         files = rasters_of(raster, legend, plots, reading(mapping, None, crs, None, None), out, progress)
         rng = np.random.default_rng(seed)
         plan = planned(usable, files, legend, rng=rng, target_half_width=half_width, points=points)
+    if plan.points.empty:
+        raise RasterError(
+            "No class has room for a point on these plots.",
+            why="A point takes the ground of four cells of the map, so that its cell can be told.",
+            todo="Give more or larger plots, or a finer map.",
+        )
     written = write_sample_plan(plan, legend, out, language=language)
     _show(plan.strata.reset_index())
     say(f"{len(plan.points):,} points: the share of right cells will be known to ± {plan.half_width:.3f}.")
@@ -172,7 +181,10 @@ def accuracy(
     """Areas adjusted by a reference sample with 95 % intervals; user's, producer's and overall accuracy."""
     from geomap.landcover.accuracy import accuracy_table, map_accuracy
     from geomap.landcover.reference_sample import read_mapped_areas, read_reference_sample
+    from geomap.outputs.publish import put_file
+    from geomap.outputs.text import csv_text
 
+    _require_other(out, sample, mapped)
     counts, said = read_reference_sample(sample)
     found = map_accuracy(counts, read_mapped_areas(mapped))
     table = accuracy_table(found)
@@ -182,7 +194,8 @@ def accuracy(
             [[_cell(cell) for cell in row] for row in table.itertuples(index=False)],
         )
     else:
-        out.write_text(table.to_csv(index=False, lineterminator="\n"), encoding="utf-8", newline="\n")
+        text = table.assign(**{"class": table["class"].map(csv_text)}).to_csv(index=False, lineterminator="\n")
+        put_file(out, lambda draft: draft.write_text(text, encoding="utf-8", newline="\n"))
         say(f"{len(table):,} rows stand in {out}.")
     for message in [*said["message"], *found.findings["message"]]:
         typer.echo(f"Note: {message}", err=True)
@@ -197,6 +210,12 @@ def _usable(
     table, _, found = read(plots, None, reading(mapping, None, crs, None, None), progress)
     prepared = prepare_plots(table.sort_index(), progress=progress)
     return prepared.plots, sum(map(len, found)) + len(prepared.findings)
+
+
+def _require_other(out: Path | None, *read: str | Path) -> None:
+    """Raise where the result would take the place of a file that is read."""
+    if out is not None and out.resolve() in {Path(name).resolve() for name in read}:
+        raise OutputError(f"--out {out} is a file that is read.", why="It would be lost.", todo="Name another file.")
 
 
 def _show(table: "pd.DataFrame") -> None:

@@ -23,7 +23,7 @@ from geomap.errors import OutputError, RasterError
 from geomap.landcover.crop import Block, crop
 from geomap.landcover.mosaic import in_raster
 from geomap.landcover.product import Product
-from geomap.landcover.remote import NoSuchFileError, RemoteFile
+from geomap.landcover.remote import NoSuchFileError, RemoteFile, is_address
 from geomap.landcover.source import GDAL_OPTIONS, Grid, grid_of
 from geomap.landcover.tiles import addresses
 
@@ -127,6 +127,9 @@ def _fetch_all(
     may_be_absent: bool,
     progress: Progress | None,
 ) -> Download:
+    wrong = [address for address in addresses if not is_address(address)]
+    if wrong:
+        raise RasterError(f"{wrong[0][:80]!r} is no http or https address.", todo="Check it.")
     outlines = plots.geometry.to_numpy()
     outlines = outlines[shapely.area(outlines) > 0]
     if not len(outlines):
@@ -179,7 +182,7 @@ def _fetch_one(
             grid = grid_of(Path(path.name), source, product)
             blocks = _blocks(outlines, grid)
             if before is not None and before["address"] == address and before["grid"] == _plain_grid(grid):
-                blocks |= {(row, column) for row, column in before["blocks"]}
+                blocks |= _told_blocks(before, grid)
             if blocks:
                 _get_blocks(remote, source, blocks, path.name, progress)
                 _write_crop(source, grid, blocks, path, product)
@@ -208,6 +211,7 @@ def _fetch_one(
 
 def _blocks(outlines: npt.NDArray[np.object_], grid: Grid) -> set[Block]:
     """Row and column of each block that a plot's box touches, with a margin of a few cells."""
+    outlines = shapely.get_parts(outlines)  # two parts at 180° east and west have two boxes, not one around the Earth
     west, south, east, north = grid.lonlat_bounds
     box = shapely.bounds(outlines).reshape(-1, 4)
     near = (box[:, 0] < east) & (box[:, 2] > west) & (box[:, 1] < north) & (box[:, 3] > south)
@@ -286,6 +290,8 @@ def _manifest(out: Path, product: Product) -> Json:
     }
     if not path.exists():
         return empty
+    if not path.is_file():
+        raise OutputError(f"{path} is no file.", why="It tells what was fetched.", todo="Name another folder.")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         known = {key: found[key] for key in ("product", "version")}
@@ -302,7 +308,14 @@ def _manifest(out: Path, product: Product) -> Json:
 
 
 def _is_entry(entry: Any) -> bool:
-    return isinstance(entry, dict) and entry.keys() >= {"address", "sha256", "grid", "blocks"}
+    """Whether it tells what a file holds; one that was cut or edited tells nothing."""
+    if not (isinstance(entry, dict) and entry.keys() >= {"address", "sha256", "grid", "blocks"}):
+        return False
+    try:
+        grid = _told_grid(entry)
+        return grid.width > 0 < grid.height and min(grid.block) > 0 and _told_blocks(entry, grid) is not None
+    except (ValueError, KeyError, TypeError, pyproj.exceptions.CRSError):
+        return False
 
 
 def _plain_grid(grid: Grid) -> Json:
@@ -315,8 +328,8 @@ def _plain_grid(grid: Grid) -> Json:
     }
 
 
-def _has_all(entry: Mapping[str, Any], outlines: npt.NDArray[np.object_]) -> bool:
-    """Whether the file has all blocks under the plots."""
+def _told_grid(entry: Mapping[str, Any]) -> Grid:
+    """The grid that the manifest tells of a file."""
     told = entry["grid"]
     grid = Grid(
         path=Path(),
@@ -328,7 +341,19 @@ def _has_all(entry: Mapping[str, Any], outlines: npt.NDArray[np.object_]) -> boo
         nodata=None,
         masked=False,
     )
-    return _blocks(outlines, grid) <= {(row, column) for row, column in entry["blocks"]}
+    return grid
+
+
+def _has_all(entry: Mapping[str, Any], outlines: npt.NDArray[np.object_]) -> bool:
+    """Whether the file has all blocks under the plots."""
+    grid = _told_grid(entry)
+    return _blocks(outlines, grid) <= _told_blocks(entry, grid)
+
+
+def _told_blocks(entry: Mapping[str, Any], grid: Grid) -> set[Block]:
+    """The blocks of the manifest that the raster has."""
+    rows, columns = -(-grid.height // grid.block[0]), -(-grid.width // grid.block[1])
+    return {(row, column) for row, column in entry["blocks"] if 0 <= row < rows and 0 <= column < columns}
 
 
 def _sha256(path: Path) -> str:

@@ -18,7 +18,7 @@ from geomap.findings import join_findings, make_findings
 from geomap.landcover.blocks import Task, outlines_on, tasks_on
 from geomap.landcover.mosaic import Measured, areas_on_mosaic, areas_side_by_side
 from geomap.landcover.product import Product
-from geomap.landcover.source import FARTHEST_CODE, Grid, Rasters
+from geomap.landcover.source import FARTHEST_CODE, Grid, Rasters, is_lonlat
 from geomap.plots.area import area_ha
 
 if TYPE_CHECKING:
@@ -187,6 +187,9 @@ def _areas_on_grid(
     if grid.crs.is_geographic:
         middle = np.clip((rings.bounds[:, 0] + rings.bounds[:, 1]) / 2, 0, grid.height - 1).astype(int)
         cells = cell_areas[middle]
+        if not is_lonlat(grid.crs):  # degrees of another ellipsoid, or grads: the plot's own area holds
+            there = area_ha(shapely.transform(rings.shapes, lambda xy: xy * grid.degrees)) * 1e4
+            result *= (areas_m2 / there)[:, None]
     else:
         scale = areas_m2 / shapely.area(rings.shapes)
         result *= scale[:, None]

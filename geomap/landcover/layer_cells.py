@@ -144,7 +144,9 @@ def _found(
     scale = np.divide(pieces.areas_ha, whole, out=np.zeros(len(whole)), where=touched)
     return _Found(
         known * scale,
-        np.divide(total, known, out=np.full(len(known), np.nan), where=known > 0),
+        np.clip(  # rounding takes no mean beyond its values: cells of 1,000 m are 1,000 m, and not 999.999…
+            np.divide(total, known, out=np.full(len(known), np.nan), where=known > 0), *sums.ends.T
+        ),
         sums.ends,
         sums.quantiles,
         [cells._replace(weights=cells.weights * np.repeat(scale[cells.owners], cells.counts)) for cells in sums.kept],

@@ -10,15 +10,14 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import pyproj
 import rasterio
 import shapely
 from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-from geomap.errors import CrsError, RasterError
-from geomap.landcover.source import GDAL_OPTIONS, Grid, in_order_of_precedence
+from geomap.errors import RasterError
+from geomap.landcover.source import GDAL_OPTIONS, Grid, crs_of, in_order_of_precedence
 
 _DEGREE_M: Final = 111_320.0
 
@@ -95,7 +94,7 @@ class LayerFiles:
 
 
 def _opened(path: Path) -> Any:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise RasterError(f"There is no file {path.name}.", todo="Check the path of the raster.")
     try:
         with warnings.catch_warnings(), rasterio.Env(**GDAL_OPTIONS):
@@ -111,12 +110,7 @@ def _opened(path: Path) -> Any:
 
 def _grid(path: Path, source: Any) -> Grid:
     """Where the cells lie; raises for a raster that is no layer."""
-    if source.crs is None:
-        raise CrsError(
-            f"{path.name} names no coordinate reference system.",
-            why="Without it nobody knows where its cells lie.",
-            todo="Assign it, for example with gdal_edit.py -a_srs EPSG:4326.",
-        )
+    crs = crs_of(path.name, source)
     affine = source.transform
     if source.count != 1 or affine.is_identity or affine.b or affine.d or not affine.a or not affine.e:
         raise RasterError(
@@ -124,9 +118,15 @@ def _grid(path: Path, source: Any) -> Grid:
             why="A layer has one value per cell, and its cells lie along the axes.",
             todo="Give a file with one band, north up; gdalwarp makes one.",
         )
+    if np.issubdtype(np.dtype(source.dtypes[0]), np.complexfloating):
+        raise RasterError(
+            f"{path.name} holds complex numbers.",
+            why="Half of each would be lost.",
+            todo="Write what is meant, such as the amplitude, to a file of its own.",
+        )
     return Grid(
         path=path,
-        crs=pyproj.CRS.from_user_input(source.crs),
+        crs=crs,
         transform=affine,
         width=source.width,
         height=source.height,

@@ -78,14 +78,20 @@ def own_product(path: Path) -> Product:
             "producers_accuracy": np.nan,
         }
     ).set_index(pd.Index([one for one, _ in classes], name="class"))
-    taken = set(legend.index)
+    free = [one for one in _NO_DATA if one not in set(legend.index)]
+    if not (empty or free):
+        raise NumberError(
+            f"{path.name} has classes of the codes {', '.join(map(str, _NO_DATA))}.",
+            why="One code must stand for ground without data, and it is none of these then.",
+            todo='Give a row with the name "no data" and a code that no class has.',
+        )
     name = "own-" + (re.sub(r"[^a-z0-9]+", "-", path.stem.casefold()).strip("-") or "product")
     return Product(
         name=name,
         title=f"Own land cover ({path.stem})",
         year=0,
         version="own",
-        nodata=empty[0] if empty else next(one for one in _NO_DATA if one not in taken),
+        nodata=[*empty, *free][0],
         attribution="own land cover",
         licence="own",
         legend=legend.sort_index(),
@@ -123,10 +129,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _code(row: dict[str, str], file: str) -> int:
-    try:
-        code = int(row["code"])
-    except ValueError:
-        code = -1
+    written = row["code"].removeprefix("+")
+    code = int(written) if re.fullmatch(r"\d{1,9}", written) else -1
     if not 0 <= code <= HIGHEST_CODE:
         raise NumberError(
             f"{file} gives {row['code'][:40]!r} as the code of {row['name'][:40]!r}.",

@@ -1,5 +1,6 @@
 """Reference samples as files: points or an error matrix, and the sizes of what they were drawn from."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -53,10 +54,8 @@ def read_reference_sample(
     path = Path(path)
     cells, _, said = take_in_table(path, _NAMES)
     found = match_columns([str(column) for column in cells.columns], _NAMES, mapping=mapping, file=path.name)
-    if {"map_class", "reference_class"} <= set(found):
-        table = _point_rows(cells, found, path.name)
-    else:
-        table = _matrix_rows(cells, path.name)
+    as_points = {"map_class", "reference_class"} <= set(found)
+    table = _point_rows(cells, found, path.name) if as_points else _matrix_rows(cells, path.name)
     if product is not None:
         names = [
             "map_class",
@@ -64,6 +63,13 @@ def read_reference_sample(
             *(["stratum"] if (table["stratum"] == table["map_class"]).all() else []),
         ]
         table = table.assign(**{name: _codes(table[name], product, path.name) for name in names})
+    if not as_points and not set(table["map_class"]) & set(table["reference_class"]):
+        raise ColumnError(
+            f"{path.name}: no class of the map ({_some(table['map_class'])}) is among those that are there "
+            f"({_some(table['reference_class'])}).",
+            why="The map would be wrong everywhere.",
+            todo="Call classes alike on both sides.",
+        )
     return table[SAMPLE_COLUMNS], said
 
 
@@ -111,6 +117,10 @@ def read_mapped_areas(
     return sizes.groupby(codes).sum().rename_axis("class").rename("area_ha")
 
 
+def _some(labels: "pd.Series[str]") -> str:
+    return ", ".join(map(str, labels.unique()[:3]))
+
+
 def _point_rows(cells: pd.DataFrame, found: Mapping[str, str], file: str) -> pd.DataFrame:
     table = pd.DataFrame({name: cells[column] for name, column in found.items()})
     for name in ("map_class", "reference_class", *(["stratum"] if "stratum" in table else [])):
@@ -135,8 +145,15 @@ def _matrix_rows(cells: pd.DataFrame, file: str) -> pd.DataFrame:
             "each named once in its first column, and one column per reference class.",
             todo="Write one of the two.",
         )
+    spelt = {name_key(label): label for label in rows[first]}
     parts = [
-        pd.DataFrame({"map_class": rows[first], "reference_class": str(column), "points": _numbers(rows[column], file)})
+        pd.DataFrame(
+            {
+                "map_class": rows[first],
+                "reference_class": spelt.get(name_key(str(column)), str(column)),
+                "points": _numbers(rows[column], file),
+            }
+        )
         for column in columns
     ]
     table = pd.concat(parts).sort_index(kind="stable").reset_index(drop=True).astype({"reference_class": "str"})
@@ -144,7 +161,8 @@ def _matrix_rows(cells: pd.DataFrame, file: str) -> pd.DataFrame:
 
 
 def _numbers(values: "pd.Series[str]", file: str, *, whole: bool = True) -> "pd.Series[float]":
-    numbers, faults = read_numbers(values.replace("", "0").to_numpy(dtype=object).tolist(), _COUNT if whole else _SIZE)
+    told = values.replace("", "0") if whole else values  # an empty cell of a matrix is no point; a size must be told
+    numbers, faults = read_numbers(told.to_numpy(dtype=object).tolist(), _COUNT if whole else _SIZE)
     wrong = [k for k, number in enumerate(numbers) if k in faults or np.isnan(number) or (whole and number % 1)]
     if wrong:
         raise NumberError(
@@ -171,6 +189,8 @@ def _codes(labels: "pd.Series[str]", product: Product, file: str) -> "pd.Series[
 def class_codes(product: Product) -> dict[str, int]:
     """Code of each class by the ways to write it: the code, its name, and its name up to a parenthesis.
 
+    A name that two classes share is left out: nobody knows which is meant.
+
     Examples
     --------
     >>> from geomap.landcover.product import product
@@ -178,6 +198,13 @@ def class_codes(product: Product) -> dict[str, int]:
     >>> codes["treecover"], codes["40"], codes["builtup"]
     (10, 40, 50)
     """
-    names = {name_key(str(name).partition("(")[0]): int(code) for code, name in product.legend["name"].items()}
-    whole = {name_key(str(name)): int(code) for code, name in product.legend["name"].items()}
-    return names | whole | {str(code): int(code) for code in product.legend.index}
+    legend = product.legend["name"]
+    short = _of_one_class({int(code): name_key(str(name).partition("(")[0]) for code, name in legend.items()})
+    whole = _of_one_class({int(code): name_key(str(name)) for code, name in legend.items()})
+    return short | whole | {str(code): int(code) for code in legend.index}
+
+
+def _of_one_class(names: Mapping[int, str]) -> dict[str, int]:
+    """Name → code. A name that several classes bear stands for none of them."""
+    often = Counter(names.values())
+    return {name: code for code, name in names.items() if often[name] == 1}

@@ -1,6 +1,7 @@
 """Land-cover rasters on disk: checked when opened, read block by block, one open file per thread."""
 
 import hashlib
+import math
 import os
 import threading
 import warnings
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyproj
 import rasterio
+from pyproj.exceptions import ProjError
 from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
@@ -67,8 +69,15 @@ class Grid:
     @property
     def step_m(self) -> float:
         """North–south size of a cell in metres, to six digits; of a geographic CRS by the mean degree of latitude."""
-        unit = METRES_OF_DEGREE if self.crs.is_geographic else self.crs.axis_info[0].unit_conversion_factor
+        unit = (
+            METRES_OF_DEGREE * self.degrees if self.crs.is_geographic else self.crs.axis_info[0].unit_conversion_factor
+        )
         return float(f"{abs(self.transform.e) * unit:.6g}")
+
+    @property
+    def degrees(self) -> float:
+        """Degrees of one unit of a geographic CRS: 1, but 0.9 where it counts in grads."""
+        return float(f"{math.degrees(self.crs.axis_info[0].unit_conversion_factor):.12g}")
 
     @cached_property
     def lonlat_bounds(self) -> tuple[float, float, float, float]:
@@ -82,15 +91,18 @@ class Grid:
         return west - _HAIR_DEG, south - _HAIR_DEG, east + _HAIR_DEG, north + _HAIR_DEG
 
     def cell_areas(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Area of a cell in each row in m², and the relative change of the area element over one row.
+        """Area of a cell in each row, and the relative change of the area element over one row.
 
-        In a projected CRS all cells are alike; their true area is settled plot by plot (see `extract`).
+        In a geographic CRS in m². In a projected CRS all cells are alike, and the area is in the square of the CRS's
+        own unit, be it a foot: their true area is settled plot by plot (see `extract`).
         """
         if not self.crs.is_geographic:
-            metres = self.crs.axis_info[0].unit_conversion_factor
-            return np.full(self.height, abs(self.transform.a * self.transform.e) * metres**2), np.zeros(self.height)
-        latitude = self.transform.f + (np.arange(-1, self.height + 1) + 0.5) * self.transform.e
-        area = ellipsoidal_cell_area(latitude, height=abs(self.transform.e), width=abs(self.transform.a))
+            return np.full(self.height, abs(self.transform.a * self.transform.e)), np.zeros(self.height)
+        top, width, height = (
+            self.degrees * number for number in (self.transform.f, self.transform.a, self.transform.e)
+        )
+        latitude = top + (np.arange(-1, self.height + 1) + 0.5) * height
+        area = ellipsoidal_cell_area(latitude, height=abs(height), width=abs(width))
         return area[1:-1], (area[2:] - area[:-2]) / (2 * area[1:-1])
 
 
@@ -192,7 +204,7 @@ def check_rasters(paths: Sequence[Path], product: Product) -> None:
 
 
 def _checked_grid(path: Path, product: Product) -> Grid:
-    if not path.is_file():
+    if not os.path.isfile(path):  # a name that no disk can hold is no file either
         raise RasterError(f"There is no file {path.name}.", todo="Check the path given to --raster.")
     try:
         with warnings.catch_warnings(), rasterio.Env(**GDAL_OPTIONS):
@@ -213,7 +225,7 @@ def grid_of(path: Path, source: Any, product: Product) -> Grid:
     _require_land_cover(path.name, source, product)
     return Grid(
         path=path,
-        crs=pyproj.CRS.from_user_input(source.crs),
+        crs=crs_of(path.name, source),
         transform=source.transform,
         width=source.width,
         height=source.height,
@@ -223,14 +235,36 @@ def grid_of(path: Path, source: Any, product: Product) -> Grid:
     )
 
 
-def _require_land_cover(name: str, source: Any, product: Product) -> None:
-    """Raise for a raster that cannot be this product's map."""
+def crs_of(name: str, source: Any) -> pyproj.CRS:
+    """The coordinate system of an open raster.
+
+    Raises
+    ------
+    CrsError : it names none, or one that does not say where on the Earth its cells lie.
+    """
     if source.crs is None:
         raise CrsError(
             f"{name} names no coordinate reference system.",
             why="Without it nobody knows where its cells lie.",
             todo="Assign it, for example with gdal_edit.py -a_srs EPSG:4326.",
         )
+    try:
+        crs = pyproj.CRS.from_user_input(source.crs)
+        if crs.is_geographic or crs.is_projected:
+            pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+            return crs
+    except ProjError:
+        pass
+    raise CrsError(
+        f"{name} has a coordinate reference system of its own that is not tied to the Earth.",
+        why="Nobody knows where its cells lie.",
+        todo="Assign the right one, for example with gdal_edit.py -a_srs EPSG:4326.",
+    )
+
+
+def _require_land_cover(name: str, source: Any, product: Product) -> None:
+    """Raise for a raster that cannot be this product's map."""
+    crs_of(name, source)
     if source.count != 1:
         raise RasterError(
             f"{name} has {source.count} bands.",

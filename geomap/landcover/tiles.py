@@ -42,7 +42,7 @@ def addresses(plots: gpd.GeoDataFrame, product: Product, *, base_url: str | None
             why=f"Its licence is {product.licence}; its makers hand it out another way, such as an export of your own.",
             todo="Export it for your region and name the file with --raster.",
         )
-    outlines = plots.geometry.to_numpy()
+    outlines = shapely.get_parts(plots.geometry.to_numpy())  # two parts at 180° east and west have two boxes, not one
     boxes = shapely.bounds(outlines[shapely.area(outlines) > 0]).reshape(-1, 4)
     template = product.tiles.address
     if base_url is not None:

@@ -4,6 +4,7 @@ Decision. GDAL's driver for virtual rasters reads any file and any address that 
 The list of tiles is read from the text; each tile is then checked and opened as if it had been named by itself.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -54,12 +55,12 @@ def _tiles(path: Path) -> list[Path]:
 
 def _bands(path: Path) -> list[ElementTree.Element]:
     """The one band of the virtual raster."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise RasterError(f"There is no file {path.name}.", todo="Check the path given to --raster.")
     data = path.read_bytes() if path.stat().st_size <= MOST_BYTES else b""
     try:
         root = ElementTree.fromstring(data) if b"<!" not in data.replace(b"<!--", b"") else None
-    except (ElementTree.ParseError, ValueError):
+    except (ElementTree.ParseError, ValueError, LookupError):  # the last: an encoding that nobody knows
         root = None
     if root is None or root.tag != "VRTDataset":
         raise _refused(path, "cannot be read")
@@ -77,7 +78,7 @@ def _tile(path: Path, source: ElementTree.Element) -> Path:
     tile = (folder / name).resolve()
     if not name or "://" in name or not tile.is_relative_to(folder):
         raise _refused(path, f"names {name[:80] or 'a tile without a name'}, outside its own folder")
-    if not tile.is_file() or tile.suffix.lower() not in {".tif", ".tiff"}:
+    if not os.path.isfile(tile) or tile.suffix.lower() not in {".tif", ".tiff"}:
         raise _refused(path, f"names {Path(name).name[:80]}, which is no GeoTIFF file there")
     if not {part.tag for part in source} <= _PLAIN or not _is_whole(tile, size, place):
         raise _refused(path, "does more than tiles side by side")
