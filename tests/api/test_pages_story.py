@@ -85,7 +85,7 @@ def test_an_office_goes_from_a_messy_file_to_the_printed_estimate(office, desk, 
     printed.wait_for_load_state()
     assert len(printed.pdf()) > 5_000
     printed.close()
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 240, "the estimate does not come to an end"
 
 
 def test_the_other_pages_of_the_story_hold(office, desk):
