@@ -73,7 +73,8 @@ def what_would_narrow(shares: pd.DataFrame, items: Items, *, count: int = 3) -> 
     >>> what_would_narrow(pd.DataFrame({"source": ["unmapped", "plot"], "share": [0.34, 0.01]}), items)
     ['Map the 40 members without a plot: 34 % of the variance goes with it.']
     """
-    by_source = shares.assign(source=shares["source"].str.partition(":")[0]).groupby("source")["share"].max()
+    families = shares["source"].str.replace(r":.*", "", regex=True)  # "map:product:class" is of "map"
+    by_source = shares.assign(source=families).groupby("source")["share"].max()
     numbers = _numbers(items.table)
     found = []
     for action in _ACTIONS:

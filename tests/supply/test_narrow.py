@@ -61,6 +61,11 @@ def test_a_source_that_does_not_matter_is_not_named() -> None:
     assert what_would_narrow(shares(unmapped=0.02), items(["unmapped"])) == []
 
 
+def test_nothing_narrows_what_has_no_variance() -> None:
+    none = pd.DataFrame({"source": pd.Series(dtype="str"), "share": pd.Series(dtype=float)})
+    assert what_would_narrow(none, items(["measured"])) == []
+
+
 def test_what_is_already_known_is_not_asked_for() -> None:
     known = items(["measured", "declared"])
     assert what_would_narrow(shares(age=0.2, planted=0.2, uncovered=0.2), known) == []
