@@ -15,7 +15,7 @@ HOSTILE = (
 
 
 @pytest.fixture(scope="module")
-def office(desk):
+def visitor(desk):
     """Whoever sits down in the office, not yet signed in."""
     return desk.browser("nobody")
 
@@ -36,8 +36,8 @@ def bring(office, desk, kind, name, changes=None):
     office.check(f"import-{kind}")
 
 
-def test_an_office_goes_from_a_messy_file_to_the_printed_estimate(office, desk, real_raster):
-    service = desk.service
+def test_an_office_goes_from_a_messy_file_to_the_printed_estimate(visitor, desk, real_raster):
+    office, service = visitor, desk.service
     page, began = office.page, time.monotonic()
     page.goto(office.url + "/")  # whoever is not known is led to sign in; the 401 is said in the console
     office.said.clear()
@@ -85,10 +85,10 @@ def test_an_office_goes_from_a_messy_file_to_the_printed_estimate(office, desk, 
     printed.wait_for_load_state()
     assert len(printed.pdf()) > 5_000
     printed.close()
-    assert time.monotonic() - began < 240, "the estimate does not come to an end"
+    assert time.monotonic() - began < 60
 
 
-def test_the_other_pages_of_the_story_hold(office, desk):
+def test_the_other_pages_of_the_story_hold(office):
     page = office.page
     for name, path in (("overview", ""), ("results", "/results"), ("findings", "/findings"), ("members", "/members")):
         office.open(office.at + path)
@@ -147,8 +147,8 @@ def test_a_member_is_found_corrected_asked_and_erased(office):
     assert "0 members" in page.inner_text("main")
 
 
-def test_names_full_of_code_are_text_everywhere(office, desk):
-    service = desk.service
+def test_names_full_of_code_are_text_everywhere(office, desk_with_run):
+    service = desk_with_run.service
     for number, text in enumerate(HOSTILE):
         service.member(f"H{number}", name=text, community=text)
         service.plot(f"HP{number}{text}".replace("/", "-").replace("?", "-"), member_id=f"H{number}", community=text)
