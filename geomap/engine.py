@@ -65,8 +65,10 @@ def ordered_map(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def in_background(function: Callable[[], Result]) -> "Future[Result]":
+def in_background(function: Callable[[], Result], *, workers: int | None = None) -> "Future[Result]":
     """Begin a piece of work that nothing waits for yet; `result()` gives what it returns or raises what it raised.
+
+    Who wants one thread alone (`workers` 1) has it done here and now.
 
     Examples
     --------
@@ -74,6 +76,10 @@ def in_background(function: Callable[[], Result]) -> "Future[Result]":
     >>> sum_of_squares.result()
     25
     """
+    if (workers or default_workers()) == 1:
+        done: Future[Result] = Future()
+        done.set_result(function())
+        return done
     pool = ThreadPoolExecutor(1, thread_name_prefix="geomap")
     begun = pool.submit(function)
     pool.shutdown(wait=False)

@@ -328,7 +328,7 @@ def estimate(
     extraction = class_areas(prepared.plots, rasters, legend, workers=workers, cluster=cluster, progress=progress)
     clock.lap("land cover")
     look = partial(profiles, prepared.plots, extraction.classes, legend, rasters, workers=workers)
-    profile = in_background(look)  # reads the raster again, while the sums hold the interpreter
+    profile = in_background(look, workers=workers)  # reads the raster again, while the sums hold the interpreter
     figures = Figures(
         chosen,
         replace(legend, legend=learned),

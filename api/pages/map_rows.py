@@ -37,8 +37,11 @@ def plots_of(tx: Transaction, cooperative_id: str, run_id: str, ids: Sequence[st
     for row in rows.values():
         person = people.get(row["member_id"], {"name": "", "community": ""})
         row |= {"name": person["name"], "community": row["community"] or person["community"]}
-    graded = _worst(findings_of(tx, cooperative_id, run_id, ids))
-    return [{**rows[one], **graded.get(one, {"worst": "", "findings": 0})} for one in ids if one in rows]
+    found_on = graded(findings_of(tx, cooperative_id, run_id, ids))
+    for plot_id, row in rows.items():
+        grade, count = found_on.get(plot_id, (0, 0))
+        row |= {"worst": SEVERITIES[-grade] if count else "", "findings": count}
+    return [rows[one] for one in ids if one in rows]
 
 
 def _row(row: Mapping[str, Any]) -> Row:
@@ -90,12 +93,13 @@ def _of_today(tx: Transaction, cooperative_id: str, ids: Sequence[str] | None) -
     return [dict(row) for row in tx.fetch(found if ids is None else found.where(plots.c.plot_id.in_(ids)))]
 
 
-def _worst(findings: Iterable[Mapping[str, Any]]) -> dict[str, Row]:
-    """Plot → how grave its gravest finding is, and how many it has."""
-    found: dict[str, list[int]] = {}
+def graded(findings: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
+    """Plot → how grave its gravest finding is, the graver the higher, and how many it has."""
+    found: dict[str, tuple[int, int]] = {}
     for one in findings:
-        found.setdefault(one["plot_id"], []).append(SEVERITIES.index(one["severity"]))
-    return {plot_id: {"worst": SEVERITIES[min(all_)], "findings": len(all_)} for plot_id, all_ in found.items()}
+        grade, count = found.get(one["plot_id"], (-len(SEVERITIES), 0))
+        found[one["plot_id"]] = max(grade, -SEVERITIES.index(one["severity"])), count + 1
+    return found
 
 
 def place_of(wkb: bytes | None) -> list[float] | None:

@@ -3,7 +3,7 @@ order, or a search, passes over the few columns that it needs, and what else a r
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -12,8 +12,7 @@ from fastapi import Depends, Query
 from sqlalchemy import ColumnElement, Table, case, func, or_, select
 
 from api.models import Text
-from api.pages.bring import SEVERITIES
-from api.pages.map_rows import Row, findings_of, people_of, place_in, plots_of
+from api.pages.map_rows import Row, findings_of, graded, people_of, place_in, plots_of
 from geomap.store import schema
 from geomap.store.scope import Transaction
 
@@ -171,8 +170,8 @@ def _key(tx: Transaction, cooperative_id: str, run_id: str, sort: Sort) -> Calla
     if sort in ("ha", "kg"):
         return lambda row: row.get("number")
     if sort == "findings":
-        graded = _graded(findings_of(tx, cooperative_id, run_id))
-        return lambda row: graded.get(row["plot_id"])
+        found_on = graded(findings_of(tx, cooperative_id, run_id))
+        return lambda row: found_on.get(row["plot_id"])
     people, nobody = people_of(tx, cooperative_id), {"name": "", "community": ""}
     if sort == "member":
         return lambda row: (people.get(row["member_id"], nobody)["name"] or row["member_id"]).casefold() or None
@@ -229,15 +228,6 @@ def _columns(table: Table, sort: Sort) -> list[Any]:
 def _community(table: Table) -> ColumnElement[str]:
     """Of the plot itself; "" where it names none."""
     return func.coalesce(table.c.cells["community"].as_string(), "") if "cells" in table.c else table.c.community
-
-
-def _graded(findings: Iterable[Any]) -> dict[str, tuple[int, int]]:
-    """Plot → how grave its gravest finding is, and how many it has."""
-    found: dict[str, tuple[int, int]] = {}
-    for one in findings:
-        grade, count = found.get(one["plot_id"], (-len(SEVERITIES), 0))
-        found[one["plot_id"]] = max(grade, -SEVERITIES.index(one["severity"])), count + 1
-    return found
 
 
 # ---- for an analyst ----

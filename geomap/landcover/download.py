@@ -331,7 +331,7 @@ def _plain_grid(grid: Grid) -> Json:
 def _told_grid(entry: Mapping[str, Any]) -> Grid:
     """The grid that the manifest tells of a file."""
     told = entry["grid"]
-    grid = Grid(
+    return Grid(
         path=Path(),
         crs=pyproj.CRS.from_wkt(told["crs"]),
         transform=rasterio.Affine(*told["transform"]),
@@ -341,7 +341,6 @@ def _told_grid(entry: Mapping[str, Any]) -> Grid:
         nodata=None,
         masked=False,
     )
-    return grid
 
 
 def _has_all(entry: Mapping[str, Any], outlines: npt.NDArray[np.object_]) -> bool:
